@@ -1,0 +1,2 @@
+//! The chores behind `./x`.
+fn main() {}
