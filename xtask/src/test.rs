@@ -1,0 +1,165 @@
+//! `./x test`: everything that can fail, counted, with one closing line.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use crate::cmd;
+
+/// Which parts of the test run to do.
+#[derive(clap::Args)]
+pub struct Options {
+    /// Only the checks and tests that need no virtual machine
+    #[arg(long)]
+    host_only: bool,
+}
+
+/// What has been counted so far.
+#[derive(Default, Debug, PartialEq, Eq)]
+pub struct Tally {
+    passed: u64,
+    failed: u64,
+}
+
+impl Tally {
+    /// Counts one check and says how it ended.
+    pub fn check(&mut self, name: &str, outcome: Result<()>, began: Instant) {
+        let seconds = began.elapsed().as_secs_f32();
+        match outcome {
+            Ok(()) => {
+                self.passed += 1;
+                println!("ok      {name} ({seconds:.1} s)");
+            }
+            Err(why) => {
+                self.failed += 1;
+                println!("FAILED  {name} ({seconds:.1} s): {why:#}");
+            }
+        }
+    }
+
+    /// Adds a `test result:` line of the Rust test harness; true if it was one.
+    fn add_harness_line(&mut self, line: &str) -> bool {
+        let Some(rest) = line.strip_prefix("test result: ") else {
+            return false;
+        };
+        let number = |what: &str| {
+            rest.split([';', '.'])
+                .filter_map(|part| part.trim().strip_suffix(what))
+                .find_map(|number| number.trim().parse::<u64>().ok())
+                .unwrap_or(0)
+        };
+        self.passed += number("passed");
+        self.failed += number("failed");
+        true
+    }
+}
+
+/// Runs the tests and prints the closing line.
+pub fn run(options: &Options) -> Result<ExitCode> {
+    let mut tally = Tally::default();
+    host(&mut tally)?;
+    if !options.host_only {
+        // System tests join the run here.
+    }
+    println!("{} passed, {} failed", tally.passed, tally.failed);
+    Ok(if tally.failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Format, lints and every test that runs on the host.
+fn host(tally: &mut Tally) -> Result<()> {
+    let mut check = |name: &str, args: &[&str]| {
+        let began = Instant::now();
+        tally.check(name, cmd::run(cmd::cargo().args(args)), began);
+    };
+    check("format", &["fmt", "--all", "--check"]);
+    check(
+        "clippy, host",
+        &[
+            "clippy",
+            "-q",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ],
+    );
+    check(
+        "clippy, bare metal",
+        &[
+            "clippy",
+            "-q",
+            "--release",
+            "-p",
+            "hypervisor",
+            "--target",
+            "x86_64-unknown-none",
+            "--",
+            "-D",
+            "warnings",
+        ],
+    );
+    cargo_test(
+        tally,
+        cmd::cargo().args(["test", "--workspace", "--no-fail-fast"]),
+    )
+}
+
+/// Runs `cargo test`, shows its output and adds its counts. A run that fails without a failed
+/// test (it does not compile, a test binary dies) counts as one failure.
+fn cargo_test(tally: &mut Tally, command: &mut Command) -> Result<()> {
+    let began = Instant::now();
+    let line = cmd::describe(command);
+    let mut child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start `{line}`"))?;
+    let mut counted = Tally::default();
+    if let Some(output) = child.stdout.take() {
+        for line in BufReader::new(output).lines() {
+            let line = line?;
+            counted.add_harness_line(&line);
+            // Hundreds of passing tests are not news.
+            if !(line.starts_with("test ") && line.ends_with("... ok")) && !line.is_empty() {
+                println!("{line}");
+            }
+        }
+    }
+    let status = child.wait()?;
+    tally.passed += counted.passed;
+    tally.failed += counted.failed;
+    if !status.success() && counted.failed == 0 {
+        tally.check(&line, Err(anyhow::anyhow!("{status}")), began);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn harness_lines_are_added_up() {
+        let mut tally = Tally::default();
+        assert!(!tally.add_harness_line("running 3 tests"));
+        assert!(tally.add_harness_line(
+            "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s"
+        ));
+        assert!(tally.add_harness_line(
+            "test result: FAILED. 2 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s"
+        ));
+        assert_eq!(
+            tally,
+            Tally {
+                passed: 14,
+                failed: 3
+            }
+        );
+    }
+}
