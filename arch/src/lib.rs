@@ -1,1 +1,15 @@
-#![cfg_attr(target_os="none", no_std)]
+//! The x86-64 machine: every instruction, register, table and raw memory access that Oxen uses.
+//!
+//! Two backends offer the same interface: *bare* (`target_os = "none"`) on the real machine, *hosted*
+//! everywhere else, over simulated RAM, so that the hypervisor above runs in ordinary tests.
+//! This crate is the only home of `unsafe`; modules that need it say so and every block says why it is sound.
+#![cfg_attr(target_os = "none", no_std)]
+
+extern crate alloc;
+
+pub mod addr;
+pub mod frame;
+pub mod guest;
+#[cfg(not(target_os = "none"))]
+pub mod hosted;
+pub mod sync;

@@ -1,0 +1,69 @@
+//! The simulated machine of the hosted backend: per thread, some RAM and one guest address range.
+#![allow(unsafe_code)]
+
+use std::cell::RefCell;
+
+use crate::addr::{GuestVa, Mfn, PAGE_BYTES};
+use crate::guest::Fault;
+
+struct Machine {
+    /// Leaked, so that `RawFrame` stays valid for the thread's life; page-aligned.
+    ram: *mut u8,
+    frames: usize,
+    guest_base: u64,
+    guest: Vec<u8>,
+}
+
+thread_local! {
+    static MACHINE: RefCell<Machine> = const {
+        RefCell::new(Machine { ram: std::ptr::null_mut(), frames: 0, guest_base: 0, guest: Vec::new() })
+    };
+}
+
+/// Gives this thread a machine with `frames` zeroed frames, MFN 0 upwards, and no guest memory.
+pub fn reset(frames: usize) {
+    let layout = std::alloc::Layout::from_size_align(frames.max(1) * PAGE_BYTES, PAGE_BYTES).expect("size");
+    MACHINE.with_borrow_mut(|m| {
+        // SAFETY: the layout has a non-zero size; the memory is never freed (tests are short-lived).
+        m.ram = unsafe { std::alloc::alloc_zeroed(layout) };
+        m.frames = frames;
+        m.guest = Vec::new();
+    });
+}
+
+/// Maps `len` zeroed bytes of guest virtual memory at `base` (replacing the previous range).
+pub fn map_guest(base: u64, len: usize) {
+    MACHINE.with_borrow_mut(|m| {
+        m.guest_base = base;
+        m.guest = vec![0; len];
+    });
+}
+
+pub(crate) fn ram_frame(mfn: Mfn) -> *mut u8 {
+    MACHINE.with_borrow(|m| {
+        assert!(mfn.index() < m.frames, "{mfn:?} is outside the simulated RAM");
+        // SAFETY: inside the allocation, as just checked.
+        unsafe { m.ram.add(mfn.index() * PAGE_BYTES) }
+    })
+}
+
+fn window(m: &Machine, va: GuestVa, len: usize) -> Result<std::ops::Range<usize>, Fault> {
+    let start = va.get().checked_sub(m.guest_base).ok_or(Fault)? as usize;
+    let end = start.checked_add(len).filter(|&e| e <= m.guest.len()).ok_or(Fault)?;
+    Ok(start..end)
+}
+
+pub(crate) fn copy_from(va: GuestVa, out: &mut [u8]) -> Result<(), Fault> {
+    MACHINE.with_borrow(|m| {
+        out.copy_from_slice(&m.guest[window(m, va, out.len())?]);
+        Ok(())
+    })
+}
+
+pub(crate) fn copy_to(va: GuestVa, data: &[u8]) -> Result<(), Fault> {
+    MACHINE.with_borrow_mut(|m| {
+        let range = window(m, va, data.len())?;
+        m.guest[range].copy_from_slice(data);
+        Ok(())
+    })
+}
