@@ -58,21 +58,33 @@ impl Mfn {
     /// No frame (Xen's `INVALID_MFN`).
     pub const INVALID: Self = Self(u64::MAX);
     /// The frame's first byte.
-    pub const fn addr(self) -> PhysAddr { PhysAddr(self.0 << PAGE_SHIFT) }
+    pub const fn addr(self) -> PhysAddr {
+        PhysAddr(self.0 << PAGE_SHIFT)
+    }
     /// The frame `n` further on, wrapping (callers check the range).
-    pub const fn offset(self, n: u64) -> Self { Self(self.0.wrapping_add(n)) }
+    pub const fn offset(self, n: u64) -> Self {
+        Self(self.0.wrapping_add(n))
+    }
 }
 
 impl PhysAddr {
     /// The frame that holds this byte.
-    pub const fn mfn(self) -> Mfn { Mfn(self.0 >> PAGE_SHIFT) }
+    pub const fn mfn(self) -> Mfn {
+        Mfn(self.0 >> PAGE_SHIFT)
+    }
     /// Offset within the frame, in bytes.
-    pub const fn page_offset(self) -> usize { (self.0 & (PAGE_SIZE - 1)) as usize }
+    pub const fn page_offset(self) -> usize {
+        (self.0 & (PAGE_SIZE - 1)) as usize
+    }
     /// The address `n` bytes further on, wrapping.
-    pub const fn offset(self, n: u64) -> Self { Self(self.0.wrapping_add(n)) }
+    pub const fn offset(self, n: u64) -> Self {
+        Self(self.0.wrapping_add(n))
+    }
 }
 
 impl GuestVa {
     /// The address `n` bytes further on, wrapping (the copy functions check the range).
-    pub const fn offset(self, n: u64) -> Self { Self(self.0.wrapping_add(n)) }
+    pub const fn offset(self, n: u64) -> Self {
+        Self(self.0.wrapping_add(n))
+    }
 }

@@ -20,24 +20,35 @@ macro_rules! words {
         /// # Panics
         /// If the offset is unaligned or outside the frame (a hypervisor bug: offsets are checked by callers).
         #[inline]
-        pub fn $read(self, offset: usize) -> $ty { self.word::<$atomic>(offset).load(Ordering::Acquire) }
+        pub fn $read(self, offset: usize) -> $ty {
+            self.word::<$atomic>(offset).load(Ordering::Acquire)
+        }
         /// Writes an aligned word at byte `offset` (release). Panics as the reader does.
         #[inline]
-        pub fn $write(self, offset: usize, value: $ty) { self.word::<$atomic>(offset).store(value, Ordering::Release) }
+        pub fn $write(self, offset: usize, value: $ty) {
+            self.word::<$atomic>(offset).store(value, Ordering::Release)
+        }
         /// Compare-and-exchange (sequentially consistent); `Err` holds the value found. Panics as the reader does.
         #[inline]
         pub fn $cmpxchg(self, offset: usize, old: $ty, new: $ty) -> Result<$ty, $ty> {
-            self.word::<$atomic>(offset).compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst)
+            self.word::<$atomic>(offset).compare_exchange(
+                old,
+                new,
+                Ordering::SeqCst,
+                Ordering::SeqCst,
+            )
         }
         /// Atomic or; returns the previous value. Panics as the reader does.
         #[inline]
         pub fn $fetch_or(self, offset: usize, bits: $ty) -> $ty {
-            self.word::<$atomic>(offset).fetch_or(bits, Ordering::SeqCst)
+            self.word::<$atomic>(offset)
+                .fetch_or(bits, Ordering::SeqCst)
         }
         /// Atomic and; returns the previous value. Panics as the reader does.
         #[inline]
         pub fn $fetch_and(self, offset: usize, bits: $ty) -> $ty {
-            self.word::<$atomic>(offset).fetch_and(bits, Ordering::SeqCst)
+            self.word::<$atomic>(offset)
+                .fetch_and(bits, Ordering::SeqCst)
         }
     };
 }
@@ -48,13 +59,19 @@ impl RawFrame {
     /// # Safety
     /// `mfn` is RAM inside the direct map, holds no Rust object, and stays so while this value or a copy is used
     /// (the caller holds a page reference, or owns the frame).
-    pub const unsafe fn new(mfn: Mfn) -> Self { Self(mfn) }
+    pub const unsafe fn new(mfn: Mfn) -> Self {
+        Self(mfn)
+    }
 
     /// The frame's number.
-    pub const fn mfn(self) -> Mfn { self.0 }
+    pub const fn mfn(self) -> Mfn {
+        self.0
+    }
 
     #[inline]
-    fn base(self) -> *mut u8 { crate::frame::direct_map(self.0) }
+    fn base(self) -> *mut u8 {
+        crate::frame::direct_map(self.0)
+    }
 
     #[inline]
     fn word<A>(self, offset: usize) -> &'static A {
@@ -64,24 +81,60 @@ impl RawFrame {
         unsafe { &*self.base().add(offset).cast::<A>() }
     }
 
-    words!(read_u8, write_u8, cmpxchg_u8, fetch_or_u8, fetch_and_u8, u8, AtomicU8);
-    words!(read_u16, write_u16, cmpxchg_u16, fetch_or_u16, fetch_and_u16, u16, AtomicU16);
-    words!(read_u32, write_u32, cmpxchg_u32, fetch_or_u32, fetch_and_u32, u32, AtomicU32);
-    words!(read_u64, write_u64, cmpxchg_u64, fetch_or_u64, fetch_and_u64, u64, AtomicU64);
+    words!(
+        read_u8,
+        write_u8,
+        cmpxchg_u8,
+        fetch_or_u8,
+        fetch_and_u8,
+        u8,
+        AtomicU8
+    );
+    words!(
+        read_u16,
+        write_u16,
+        cmpxchg_u16,
+        fetch_or_u16,
+        fetch_and_u16,
+        u16,
+        AtomicU16
+    );
+    words!(
+        read_u32,
+        write_u32,
+        cmpxchg_u32,
+        fetch_or_u32,
+        fetch_and_u32,
+        u32,
+        AtomicU32
+    );
+    words!(
+        read_u64,
+        write_u64,
+        cmpxchg_u64,
+        fetch_or_u64,
+        fetch_and_u64,
+        u64,
+        AtomicU64
+    );
 
     /// Copies bytes out; not atomic as a whole. Panics if the range leaves the frame.
     pub fn read(self, offset: usize, out: &mut [u8]) {
         assert!(offset <= PAGE_BYTES && out.len() <= PAGE_BYTES - offset);
         // SAFETY: source is mapped RAM inside the frame, destination a distinct Rust buffer (frames hold no Rust
         // objects); racing guest writes can only change which bytes are copied.
-        unsafe { core::ptr::copy_nonoverlapping(self.base().add(offset), out.as_mut_ptr(), out.len()) }
+        unsafe {
+            core::ptr::copy_nonoverlapping(self.base().add(offset), out.as_mut_ptr(), out.len())
+        }
     }
 
     /// Copies bytes in; not atomic as a whole. Panics if the range leaves the frame.
     pub fn write(self, offset: usize, data: &[u8]) {
         assert!(offset <= PAGE_BYTES && data.len() <= PAGE_BYTES - offset);
         // SAFETY: as in `read`, with the roles exchanged.
-        unsafe { core::ptr::copy_nonoverlapping(data.as_ptr(), self.base().add(offset), data.len()) }
+        unsafe {
+            core::ptr::copy_nonoverlapping(data.as_ptr(), self.base().add(offset), data.len())
+        }
     }
 
     /// Fills the whole frame with zeroes.
@@ -105,7 +158,9 @@ pub(crate) fn direct_map(mfn: Mfn) -> *mut u8 {
 }
 
 #[cfg(not(target_os = "none"))]
-pub(crate) fn direct_map(mfn: Mfn) -> *mut u8 { crate::hosted::ram_frame(mfn) }
+pub(crate) fn direct_map(mfn: Mfn) -> *mut u8 {
+    crate::hosted::ram_frame(mfn)
+}
 
 /// First virtual address of the direct map (bare backend); see docs/architecture.md.
 pub const DIRECT_MAP_BASE: u64 = 0xffff_8300_0000_0000;

@@ -16,7 +16,9 @@ pub const HYPERVISOR_END: u64 = 0xffff_8800_0000_0000;
 
 /// Whether `len` bytes from `va` are canonical and stay clear of the hypervisor's slots.
 pub const fn range_ok(va: GuestVa, len: usize) -> bool {
-    let Some(end) = va.get().checked_add(len as u64) else { return false };
+    let Some(end) = va.get().checked_add(len as u64) else {
+        return false;
+    };
     end <= 0x0000_8000_0000_0000 || va.get() >= HYPERVISOR_END
 }
 

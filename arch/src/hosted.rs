@@ -22,7 +22,8 @@ thread_local! {
 
 /// Gives this thread a machine with `frames` zeroed frames, MFN 0 upwards, and no guest memory.
 pub fn reset(frames: usize) {
-    let layout = std::alloc::Layout::from_size_align(frames.max(1) * PAGE_BYTES, PAGE_BYTES).expect("size");
+    let layout =
+        std::alloc::Layout::from_size_align(frames.max(1) * PAGE_BYTES, PAGE_BYTES).expect("size");
     MACHINE.with_borrow_mut(|m| {
         // SAFETY: the layout has a non-zero size; the memory is never freed (tests are short-lived).
         m.ram = unsafe { std::alloc::alloc_zeroed(layout) };
@@ -41,7 +42,10 @@ pub fn map_guest(base: u64, len: usize) {
 
 pub(crate) fn ram_frame(mfn: Mfn) -> *mut u8 {
     MACHINE.with_borrow(|m| {
-        assert!(mfn.index() < m.frames, "{mfn:?} is outside the simulated RAM");
+        assert!(
+            mfn.index() < m.frames,
+            "{mfn:?} is outside the simulated RAM"
+        );
         // SAFETY: inside the allocation, as just checked.
         unsafe { m.ram.add(mfn.index() * PAGE_BYTES) }
     })
@@ -49,7 +53,10 @@ pub(crate) fn ram_frame(mfn: Mfn) -> *mut u8 {
 
 fn window(m: &Machine, va: GuestVa, len: usize) -> Result<std::ops::Range<usize>, Fault> {
     let start = va.get().checked_sub(m.guest_base).ok_or(Fault)? as usize;
-    let end = start.checked_add(len).filter(|&e| e <= m.guest.len()).ok_or(Fault)?;
+    let end = start
+        .checked_add(len)
+        .filter(|&e| e <= m.guest.len())
+        .ok_or(Fault)?;
     Ok(start..end)
 }
 

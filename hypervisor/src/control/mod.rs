@@ -1,0 +1,1 @@
+//! sysctl, domctl, platform_op, xen_version.

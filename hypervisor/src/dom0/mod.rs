@@ -1,0 +1,1 @@
+//! The dom0 builder.

@@ -1,0 +1,193 @@
+//! Domains: what a guest owns, and the list of all of them.
+
+pub mod vcpu;
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use arch::frame::RawFrame;
+use arch::sync::{Once, RwLock, SpinLock};
+use hypercall_abi::Errno;
+
+pub use vcpu::Vcpu;
+
+use crate::{event_channel, grant_table, irq, mm, pv, sched};
+
+/// The id of a domain that exists (or existed); a guest's claim of an id is `hypercall_abi`'s `DomId`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DomainId(pub u16);
+
+impl DomainId {
+    /// The first domain, which owns the devices.
+    pub const DOM0: Self = Self(0);
+    /// Ids from here up are reserved by the ABI (`DOMID_FIRST_RESERVED`).
+    pub const FIRST_RESERVED: u16 = 0x7ff0;
+    /// The owner of device memory and firmware tables (`DOMID_IO`).
+    pub const IO: Self = Self(0x7ff1);
+    /// The owner of memory shared by the hypervisor itself (`DOMID_XEN`).
+    pub const XEN: Self = Self(0x7ff2);
+}
+
+/// What kind of guest a domain is. A second kind slots in beside the first.
+pub enum Kind {
+    /// Paravirtualised: direct paging, trap bouncing.
+    Pv(pv::PvDomain),
+}
+
+/// Who calls: the vCPU that runs on this CPU and its domain.
+#[derive(Clone)]
+pub struct Context {
+    /// The calling vCPU.
+    pub vcpu: Arc<Vcpu>,
+    /// Its domain.
+    pub domain: Arc<Domain>,
+}
+
+/// A guest.
+pub struct Domain {
+    /// Its id; unique among live domains.
+    pub id: DomainId,
+    /// What kind of guest it is.
+    pub kind: Kind,
+    /// May manage the host and other domains (dom0).
+    pub privileged: bool,
+    /// Serialises life-cycle operations (domctl); see the lock order.
+    pub control: SpinLock<Control>,
+    /// Its vCPUs, made once by max_vcpus; index is the vCPU id.
+    vcpus: Once<Box<[Arc<Vcpu>]>>,
+    /// The page shared with the guest for event bits, time and wall clock (public `shared_info`).
+    pub shared_info: RawFrame,
+    /// Memory accounting and the list of its pages.
+    pub mem: mm::DomainMemory,
+    /// Event channels.
+    pub events: event_channel::DomainEvents,
+    /// Grant table and maptrack.
+    pub grants: grant_table::GrantTable,
+    /// Physical interrupts routed to it, and its rights to ports, MMIO and interrupts.
+    pub irqs: irq::DomainIrqs,
+    /// Scheduling parameters common to its vCPUs.
+    pub sched: sched::DomainSched,
+    /// Paused by the tools or by a crash: a count.
+    pub pause_count: AtomicU32,
+    /// Being torn down: no new references to its resources are handed out.
+    pub dying: AtomicBool,
+    /// Set once by shutdown: the SCHEDOP_shutdown reason.
+    pub shutdown: SpinLock<Option<u32>>,
+}
+
+/// Domain state that only life-cycle operations touch.
+#[derive(Debug, Default)]
+pub struct Control {
+    /// The UUID given by the tools ("handle").
+    pub handle: [u8; 16],
+    /// Nanoseconds the guest's wall clock is set off (domctl settimeoffset), in seconds.
+    pub time_offset_seconds: i64,
+}
+
+impl Domain {
+    /// A domain without vCPUs and memory. `shared_info` is a zeroed frame owned by the hypervisor.
+    pub fn new(id: DomainId, kind: Kind, privileged: bool, shared_info: RawFrame) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            kind,
+            privileged,
+            control: SpinLock::new(Control::default()),
+            vcpus: Once::new(),
+            shared_info,
+            mem: mm::DomainMemory::new(),
+            events: event_channel::DomainEvents::new(),
+            grants: grant_table::GrantTable::new(),
+            irqs: irq::DomainIrqs::new(),
+            sched: sched::DomainSched::new(),
+            pause_count: AtomicU32::new(0),
+            dying: AtomicBool::new(false),
+            shutdown: SpinLock::new(None),
+        })
+    }
+
+    /// Makes the domain's vCPUs 0..count, all down. `EEXIST` if they were made before.
+    pub fn create_vcpus(self: &Arc<Self>, count: u32) -> Result<(), Errno> {
+        let mut fresh = false;
+        self.vcpus.call_once(|| {
+            fresh = true;
+            (0..count)
+                .map(|id| Arc::new(Vcpu::new(self, id)))
+                .collect::<Vec<_>>()
+                .into_boxed_slice()
+        });
+        if fresh { Ok(()) } else { Err(Errno::EEXIST) }
+    }
+
+    /// All vCPUs in order of their ids; empty before [`Self::create_vcpus`].
+    pub fn vcpus(&self) -> &[Arc<Vcpu>] {
+        self.vcpus.get().map_or(&[], |v| v)
+    }
+
+    /// The vCPU a guest names. `ENOENT` if there is none.
+    pub fn vcpu(&self, id: u64) -> Result<&Arc<Vcpu>, Errno> {
+        usize::try_from(id)
+            .ok()
+            .and_then(|i| self.vcpus().get(i))
+            .ok_or(Errno::ENOENT)
+    }
+
+    /// The PV half. Every domain is PV so far; callers that are PV-only use it.
+    pub fn pv(&self) -> &pv::PvDomain {
+        match &self.kind {
+            Kind::Pv(pv) => pv,
+        }
+    }
+
+    /// Whether it is being torn down.
+    pub fn is_dying(&self) -> bool {
+        self.dying.load(Ordering::Acquire)
+    }
+}
+
+/// Every domain by id.
+#[derive(Default)]
+pub struct DomainList(RwLock<BTreeMap<u16, Arc<Domain>>>);
+
+impl DomainList {
+    /// An empty list.
+    pub const fn new() -> Self {
+        Self(RwLock::new(BTreeMap::new()))
+    }
+
+    /// The domain with this id. `ESRCH` if there is none.
+    pub fn get(&self, id: DomainId) -> Result<Arc<Domain>, Errno> {
+        self.0.read().get(&id.0).cloned().ok_or(Errno::ESRCH)
+    }
+
+    /// Adds a domain. `EEXIST` if the id is taken.
+    pub fn insert(&self, domain: Arc<Domain>) -> Result<(), Errno> {
+        let mut list = self.0.write();
+        if list.contains_key(&domain.id.0) {
+            return Err(Errno::EEXIST);
+        }
+        list.insert(domain.id.0, domain);
+        Ok(())
+    }
+
+    /// Takes a domain out.
+    pub fn remove(&self, id: DomainId) -> Option<Arc<Domain>> {
+        self.0.write().remove(&id.0)
+    }
+
+    /// The first domain whose id is at least `from`, for iteration without holding the list.
+    pub fn next(&self, from: u16) -> Option<Arc<Domain>> {
+        self.0.read().range(from..).next().map(|(_, d)| d.clone())
+    }
+
+    /// Calls `f` on every domain in order of ids, without holding the list meanwhile.
+    pub fn for_each(&self, mut f: impl FnMut(&Arc<Domain>)) {
+        let mut from = 0;
+        while let Some(d) = self.next(from) {
+            f(&d);
+            from = d.id.0 + 1;
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Virtual CPUs.
+
+use alloc::sync::{Arc, Weak};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use arch::frame::RawFrame;
+use arch::sync::SpinLock;
+
+use crate::domain::Domain;
+use crate::{event_channel, pv, sched, time};
+
+/// What a vCPU has besides what all kinds of guest share.
+pub enum VcpuKind {
+    /// Paravirtualised.
+    Pv(pv::PvVcpu),
+}
+
+/// Where a vCPU's `vcpu_info` lies now: a frame and an offset, moved by VCPUOP_register_vcpu_info.
+#[derive(Clone, Copy)]
+pub struct VcpuInfoSlot {
+    /// The frame; the slot's owner keeps a reference and a writable type on it unless it is the shared_info page.
+    pub frame: RawFrame,
+    /// Byte offset of the 64-byte `vcpu_info` in it.
+    pub offset: usize,
+}
+
+/// A virtual CPU.
+pub struct Vcpu {
+    /// Its number within its domain.
+    pub id: u32,
+    domain: Weak<Domain>,
+    /// What only its kind has.
+    pub kind: VcpuKind,
+    /// Where the guest looks for events and time. Public `vcpu_info`; none until the guest's first 32 vCPUs' default or a registration.
+    pub info: SpinLock<Option<VcpuInfoSlot>>,
+    /// Down (VCPUOP_down, or never brought up): does not run and takes no events.
+    pub down: AtomicBool,
+    /// VCPUOP_initialise was done.
+    pub initialised: AtomicBool,
+    /// Pauses by the tools or the hypervisor: a count.
+    pub pause_count: AtomicU32,
+    /// Event-channel state (FIFO control block, poll set).
+    pub events: event_channel::VcpuEvents,
+    /// Scheduler state.
+    pub sched: sched::VcpuSched,
+    /// Timers, runstate, time areas.
+    pub time: time::VcpuTime,
+}
+
+impl Vcpu {
+    /// A vCPU that is down and not initialised.
+    pub fn new(domain: &Arc<Domain>, id: u32) -> Self {
+        let kind = match &domain.kind {
+            crate::domain::Kind::Pv(_) => VcpuKind::Pv(pv::PvVcpu::new()),
+        };
+        // shared_info holds the first 32 vCPUs' vcpu_info, 64 bytes each, at its start.
+        let info = (id < 32).then(|| VcpuInfoSlot {
+            frame: domain.shared_info,
+            offset: id as usize * 64,
+        });
+        Self {
+            id,
+            domain: Arc::downgrade(domain),
+            kind,
+            info: SpinLock::new(info),
+            down: AtomicBool::new(true),
+            initialised: AtomicBool::new(false),
+            pause_count: AtomicU32::new(0),
+            events: event_channel::VcpuEvents::new(),
+            sched: sched::VcpuSched::new(),
+            time: time::VcpuTime::new(),
+        }
+    }
+
+    /// Its domain.
+    ///
+    /// # Panics
+    /// If the domain is gone: whoever holds a vCPU also holds its domain (a hypervisor bug otherwise).
+    pub fn domain(&self) -> Arc<Domain> {
+        self.domain
+            .upgrade()
+            .expect("a vCPU does not outlive its domain")
+    }
+
+    /// The PV half.
+    pub fn pv(&self) -> &pv::PvVcpu {
+        match &self.kind {
+            VcpuKind::Pv(pv) => pv,
+        }
+    }
+
+    /// Whether it may run: up and not paused.
+    pub fn runnable(&self) -> bool {
+        !self.down.load(Ordering::Acquire) && self.pause_count.load(Ordering::Acquire) == 0
+    }
+
+    /// Sets `evtchn_upcall_pending` (vcpu_info byte 0); true if it was clear before.
+    pub fn set_upcall_pending(&self) -> bool {
+        let slot = *self.info.lock();
+        slot.is_some_and(|s| s.frame.fetch_or_u8(s.offset, 1) == 0)
+    }
+
+    /// Whether an upcall is pending and not masked (bytes 0 and 1 of vcpu_info).
+    pub fn upcall_deliverable(&self) -> bool {
+        let slot = *self.info.lock();
+        slot.is_some_and(|s| {
+            s.frame.read_u8(s.offset) & 1 != 0 && s.frame.read_u8(s.offset + 1) & 1 == 0
+        })
+    }
+
+    /// Whether an upcall is pending, masked or not.
+    pub fn upcall_pending(&self) -> bool {
+        let slot = *self.info.lock();
+        slot.is_some_and(|s| s.frame.read_u8(s.offset) & 1 != 0)
+    }
+
+    /// Whether the guest masks upcalls (its virtual interrupt flag is off).
+    pub fn upcall_masked(&self) -> bool {
+        let slot = *self.info.lock();
+        slot.is_none_or(|s| s.frame.read_u8(s.offset + 1) & 1 != 0)
+    }
+
+    /// Masks or unmasks upcalls.
+    pub fn set_upcall_mask(&self, masked: bool) {
+        if let Some(s) = *self.info.lock() {
+            s.frame.write_u8(s.offset + 1, masked.into());
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! The scheduler.
+
+/// All run queues.
+#[derive(Default)]
+pub struct Scheduler {}
+
+/// A CPU's own scheduler state.
+pub struct CpuLocal {}
+
+impl CpuLocal {
+    /// For CPU `_id`.
+    pub const fn new(_id: usize) -> Self {
+        Self {}
+    }
+}
+
+/// A domain's scheduling parameters.
+#[derive(Default)]
+pub struct DomainSched {}
+
+impl DomainSched {
+    /// Default weight, no cap.
+    pub const fn new() -> Self {
+        Self {}
+    }
+}
+
+/// A vCPU's scheduler state.
+#[derive(Default)]
+pub struct VcpuSched {}
+
+impl VcpuSched {
+    /// Not queued.
+    pub const fn new() -> Self {
+        Self {}
+    }
+}
