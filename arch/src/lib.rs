@@ -8,6 +8,7 @@
 extern crate alloc;
 
 pub mod addr;
+pub mod entry;
 pub mod frame;
 pub mod guest;
 #[cfg(not(target_os = "none"))]
