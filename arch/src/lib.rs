@@ -7,16 +7,9 @@
 
 extern crate alloc;
 
-pub mod acpi;
 pub mod addr;
-pub mod entry;
-pub mod console;
 pub mod frame;
 pub mod guest;
 #[cfg(not(target_os = "none"))]
 pub mod hosted;
-#[cfg_attr(not(target_os = "none"), allow(dead_code, unused_imports))]
-mod hw;
-#[cfg(not(target_os = "none"))]
-pub mod sim;
 pub mod sync;

@@ -47,7 +47,6 @@ pub fn describe(command: &Command) -> String {
 }
 
 /// Run to the end; an unsuccessful exit is an error that names the command.
-#[allow(dead_code, reason = "used by the chores to come")]
 pub fn run(command: &mut Command) -> Result<()> {
     let line = describe(command);
     let status = command
@@ -57,4 +56,21 @@ pub fn run(command: &mut Command) -> Result<()> {
         bail!("`{line}` failed: {status}");
     }
     Ok(())
+}
+
+/// Run to the end and return what it printed; an unsuccessful exit is an error with its messages.
+pub fn output(command: &mut Command) -> Result<String> {
+    let line = describe(command);
+    let output = command
+        .output()
+        .with_context(|| format!("cannot start `{line}`"))?;
+    if !output.status.success() {
+        let messages = String::from_utf8_lossy(&output.stderr);
+        bail!(
+            "`{line}` failed: {}\n{}",
+            output.status,
+            messages.trim_end()
+        );
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

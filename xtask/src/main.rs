@@ -4,9 +4,21 @@
 //! hypervisor. Everything that a chore makes is under `target/oxen`, everything that it downloads
 //! is in the cache folder (`$OXEN_CACHE`, else `~/.cache/oxen`).
 
+mod accel;
+mod build;
 mod cmd;
+mod cpio;
+mod initramfs;
+mod iso;
+mod machine;
 mod paths;
+mod qemu;
+mod run;
+mod setup;
+mod system_test;
 mod test;
+
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -20,12 +32,21 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Chore {
+    /// Install and download what is missing; the other chores do it by themselves
+    Setup,
+    /// Build the hypervisor: target/oxen/oxen.elf and oxen.gz
+    Build,
+    /// Boot Debian's stock kernel as dom0 in QEMU and end in its shell
+    Run(run::Options),
     /// Run all tests; the last line is `N passed, N failed`
     Test(test::Options),
 }
 
-fn main() -> Result<std::process::ExitCode> {
+fn main() -> Result<ExitCode> {
     match Cli::parse().chore {
+        Chore::Setup => setup::run().map(|_| ExitCode::SUCCESS),
+        Chore::Build => build::report().map(|()| ExitCode::SUCCESS),
+        Chore::Run(options) => run::run(&options),
         Chore::Test(options) => test::run(&options),
     }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use crate::cmd;
+use crate::{build, cmd, setup, system_test};
 
 /// Which parts of the test run to do.
 #[derive(clap::Args)]
@@ -14,6 +14,11 @@ pub struct Options {
     /// Only the checks and tests that need no virtual machine
     #[arg(long)]
     host_only: bool,
+    /// Only the system tests
+    #[arg(long, conflicts_with = "host_only")]
+    system_only: bool,
+    /// Only system tests whose names contain one of these
+    names: Vec<String>,
 }
 
 /// What has been counted so far.
@@ -59,9 +64,16 @@ impl Tally {
 /// Runs the tests and prints the closing line.
 pub fn run(options: &Options) -> Result<ExitCode> {
     let mut tally = Tally::default();
-    host(&mut tally)?;
+    let packages = setup::run()?;
+    if !options.system_only && options.names.is_empty() {
+        host(&mut tally)?;
+    }
     if !options.host_only {
-        // System tests join the run here.
+        if build::has_hypervisor() {
+            let began = Instant::now();
+            tally.check("build", build::report(), began);
+        }
+        system_test::run(&packages, &options.names, &mut tally)?;
     }
     println!("{} passed, {} failed", tally.passed, tally.failed);
     Ok(if tally.failed == 0 {
@@ -126,7 +138,8 @@ fn cargo_test(tally: &mut Tally, command: &mut Command) -> Result<()> {
             let line = line?;
             counted.add_harness_line(&line);
             // Hundreds of passing tests are not news.
-            if !(line.starts_with("test ") && line.ends_with("... ok")) && !line.is_empty() {
+            let passing = line.starts_with("test ") && line.ends_with("... ok");
+            if !passing && !line.is_empty() {
                 println!("{line}");
             }
         }

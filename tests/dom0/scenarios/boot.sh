@@ -1,0 +1,10 @@
+# What a boot must show: the CPUs, and on a hypervisor what the kernel found out about it.
+say "cpus $(nproc)"
+say "clocksource $(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)"
+if on_xen; then
+    hypervisor=/sys/hypervisor
+    say "hypervisor $(cat $hypervisor/type) $(cat $hypervisor/version/major).$(cat $hypervisor/version/minor)$(cat $hypervisor/version/extra)"
+    check "guest type is PV" [ "$(cat $hypervisor/guest_type)" = PV ]
+    check "capabilities are control_d" grep -qx control_d /proc/xen/capabilities
+    check "privcmd, evtchn and gntdev devices" ls /dev/xen/privcmd /dev/xen/evtchn /dev/xen/gntdev
+fi

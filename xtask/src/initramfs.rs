@@ -1,0 +1,279 @@
+//! dom0's userspace: one archive that every boot uses, in two sizes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use tests::Initramfs;
+
+use crate::cpio::Archive;
+use crate::setup::Packages;
+use crate::{build, cmd, paths};
+
+/// Loaded in every dom0: what the tools talk to.
+const XEN_MODULES: &[&str] = &[
+    "xen-evtchn",
+    "xen-gntdev",
+    "xen-gntalloc",
+    "xen-privcmd",
+    "xenfs",
+];
+
+/// Loaded in the full flavour: backends, buses, disks, network, keyboard.
+const DEVICE_MODULES: &[&str] = &[
+    "xen-blkback",
+    "xen-netback",
+    "xen-pciback",
+    "ahci",
+    "sd_mod",
+    "sr_mod",
+    "virtio_pci",
+    "virtio_blk",
+    "virtio_net",
+    "virtio_scsi",
+    "nvme",
+    "e1000",
+    "e1000e",
+    "xhci-pci",
+    "ehci-pci",
+    "uhci-hcd",
+    "usbhid",
+    "hid-generic",
+    "evdev",
+    "ext4",
+    "loop",
+    "bridge",
+    "tun",
+    "af_packet",
+];
+
+/// The stock tools that the small flavour has; the full one has all of them.
+const SMALL_TOOLS: &[&str] = &["xl", "xenstored", "xen-init-dom0"];
+
+/// Where Debian keeps the tools of Xen 4.17.
+const STOCK: &str = "usr/lib/xen-4.17/bin";
+const LIBRARIES: &[&str] = &["lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"];
+
+/// Builds the archive and returns its path. The name tells its contents, so an ISO made from it
+/// stays valid as long as nothing changes.
+pub fn build(packages: &Packages, flavour: Initramfs) -> Result<PathBuf> {
+    let mut archive = Archive::default();
+    for folder in [
+        "proc",
+        "sys",
+        "dev",
+        "run",
+        "tmp",
+        "root",
+        "mnt",
+        "var/log/xen/console",
+        "var/lib/xen",
+        "etc",
+    ] {
+        archive.directory(folder);
+    }
+    archive.symlink("var/run", "../run");
+    archive.device("dev/console", 5, 1);
+    archive.device("dev/null", 1, 3);
+    archive.file("etc/passwd", 0o644, b"root::0:0:root:/root:/bin/sh\n");
+    archive.file("etc/group", 0o644, b"root:x:0:\n");
+
+    let sources = paths::root().join("tests/dom0");
+    archive.file("init", 0o755, &read(&sources.join("init"))?);
+    for path in files_of(&sources.join("scenarios"))? {
+        archive.file(
+            &format!("oxen/scenarios/{}", name_of(&path)),
+            0o644,
+            &read(&path)?,
+        );
+    }
+
+    let mut programs = Programs {
+        root: &packages.root,
+        archive: &mut archive,
+        done: BTreeSet::new(),
+    };
+    programs.program("bin/busybox", "bin/busybox")?;
+    for path in files_of(&packages.root.join(STOCK))? {
+        let name = name_of(&path);
+        let wanted = flavour == Initramfs::Full || SMALL_TOOLS.contains(&name.as_str());
+        if wanted && read(&path)?.starts_with(b"\x7fELF") {
+            programs.program(&format!("{STOCK}/{name}"), &format!("{STOCK}/{name}"))?;
+        }
+    }
+    if flavour == Initramfs::Full {
+        programs.program("usr/bin/stress-ng", "usr/bin/stress-ng")?;
+        for path in files_of(&packages.root.join("usr/bin"))? {
+            let name = name_of(&path);
+            if name.starts_with("xenstore") && !path.is_symlink() {
+                programs.program(&format!("usr/bin/{name}"), &format!("usr/bin/{name}"))?;
+            }
+        }
+        // libxc wants it at run time only: pthread_cancel.
+        programs.library("libgcc_s.so.1", Path::new("libxc"))?;
+    }
+    if let Ok(config) = fs::read(packages.root.join("etc/xen/xl.conf")) {
+        archive.file("etc/xen/xl.conf", 0o644, &config);
+    }
+    for tool in build::guest_programs()? {
+        archive.file(
+            &format!("oxen/bin/{}", name_of(&tool)),
+            0o755,
+            &read(&tool)?,
+        );
+    }
+    modules(&mut archive, packages, flavour)?;
+
+    let bytes = archive.finish();
+    let folder = paths::output().join("initramfs");
+    fs::create_dir_all(&folder)?;
+    let label = match flavour {
+        Initramfs::Small => "small",
+        Initramfs::Full => "full",
+    };
+    let path = folder.join(format!("{label}-{:016x}.cpio", paths::hash(&bytes)));
+    if !path.exists() {
+        // Older archives of this flavour are of no use any more.
+        for old in files_of(&folder)?
+            .iter()
+            .filter(|old| name_of(old).starts_with(label))
+        {
+            fs::remove_file(old)?;
+        }
+        let partial = folder.join(format!("{label}.{}", std::process::id()));
+        fs::write(&partial, &bytes)?;
+        fs::rename(&partial, &path)?;
+    }
+    Ok(path)
+}
+
+/// Adds the kernel modules with those that they depend on, and the list that `init` loads.
+fn modules(archive: &mut Archive, packages: &Packages, flavour: Initramfs) -> Result<()> {
+    let mut wanted = XEN_MODULES.to_vec();
+    if flavour == Initramfs::Full {
+        wanted.extend(DEVICE_MODULES);
+    }
+    let base = format!("lib/modules/{}", packages.kernel_release);
+    let text = fs::read_to_string(packages.root.join(&base).join("modules.dep"))?;
+    let dependencies: BTreeMap<&str, &str> = text
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .collect();
+    let module_name = |path: &str| {
+        path.rsplit('/')
+            .next()
+            .unwrap_or("")
+            .trim_end_matches(".ko")
+            .replace('-', "_")
+    };
+    let mut files = BTreeSet::new();
+    for name in &wanted {
+        let (path, needs) = dependencies
+            .iter()
+            .find(|(path, _)| module_name(path) == name.replace('-', "_"))
+            .with_context(|| format!("the stock kernel has no module {name}"))?;
+        files.insert(*path);
+        files.extend(needs.split_whitespace());
+    }
+    let mut list = String::new();
+    for path in files {
+        archive.file(
+            &format!("{base}/{path}"),
+            0o644,
+            &read(&packages.root.join(&base).join(path))?,
+        );
+        list.push_str(&format!(
+            "{path}:{}\n",
+            dependencies.get(path).copied().unwrap_or("")
+        ));
+    }
+    archive.file(&format!("{base}/modules.dep"), 0o644, list.as_bytes());
+    archive.file(
+        "oxen/modules",
+        0o644,
+        format!("{}\n", wanted.join("\n")).as_bytes(),
+    );
+    Ok(())
+}
+
+/// Copies programs together with the shared libraries that they name.
+struct Programs<'a> {
+    root: &'a Path,
+    archive: &'a mut Archive,
+    done: BTreeSet<String>,
+}
+
+impl Programs<'_> {
+    fn program(&mut self, from: &str, to: &str) -> Result<()> {
+        let path = self.root.join(from);
+        self.archive.file(to, 0o755, &read(&path)?);
+        self.needs_of(&path)
+    }
+
+    fn library(&mut self, soname: &str, wanted_by: &Path) -> Result<()> {
+        if !self.done.insert(soname.to_owned()) {
+            return Ok(());
+        }
+        let Some(path) = LIBRARIES
+            .iter()
+            .map(|folder| self.root.join(folder).join(soname))
+            .find(|path| path.exists())
+        else {
+            bail!(
+                "{} needs {soname}, which no package of xtask/src/setup.rs provides",
+                wanted_by.display()
+            );
+        };
+        let to = if soname.starts_with("ld-linux") {
+            "lib64"
+        } else {
+            "lib/x86_64-linux-gnu"
+        };
+        self.archive
+            .file(&format!("{to}/{soname}"), 0o755, &read(&path)?);
+        self.needs_of(&path)
+    }
+
+    fn needs_of(&mut self, path: &Path) -> Result<()> {
+        let headers = cmd::output(
+            cmd::command("readelf")
+                .env("LC_ALL", "C")
+                .args(["-ldW"])
+                .arg(path),
+        )?;
+        for line in headers.lines() {
+            let bracketed = || Some(line.split_once('[')?.1.split_once(']')?.0);
+            if line.contains("(NEEDED)")
+                && let Some(soname) = bracketed()
+            {
+                self.library(soname, path)?;
+            } else if line.contains("program interpreter: /lib64/ld-linux-x86-64.so.2") {
+                self.library("ld-linux-x86-64.so.2", path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// The files of a folder, in the order of their names.
+fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files: Vec<PathBuf> = fs::read_dir(folder)
+        .with_context(|| format!("cannot read {}", folder.display()))?
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| path.is_file())
+        .collect();
+    files.sort();
+    Ok(files)
+}

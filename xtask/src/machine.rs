@@ -1,0 +1,271 @@
+//! What is booted and on which virtual machine: from a plan to QEMU's arguments.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use tests::{Device, Initramfs, Route, System};
+
+use crate::accel::Accelerator;
+use crate::setup::Packages;
+use crate::{build, cmd, initramfs, iso};
+
+/// Files that a boot needs.
+pub struct Parts {
+    /// The hypervisor as an ELF file and compressed; none on a native boot.
+    pub hypervisor: Option<(PathBuf, PathBuf)>,
+    /// The stock kernel.
+    pub kernel: PathBuf,
+    /// dom0's userspace.
+    pub initramfs: PathBuf,
+}
+
+impl Parts {
+    /// Builds or finds everything that the system needs.
+    pub fn prepare(packages: &Packages, system: System, flavour: Initramfs) -> Result<Self> {
+        let hypervisor = match system {
+            System::Linux => None,
+            System::Xen => {
+                let gz = packages.xen()?;
+                let elf = crate::paths::output().join("xen.elf");
+                fs::create_dir_all(crate::paths::output())?;
+                let plain = cmd::command("gzip").arg("-dc").arg(&gz).output()?;
+                fs::write(&elf, plain.stdout)?;
+                Some((elf, gz))
+            }
+            System::Oxen => {
+                let image = build::hypervisor()?;
+                Some((image.elf, image.gz))
+            }
+        };
+        Ok(Self {
+            hypervisor,
+            kernel: packages.kernel(),
+            initramfs: initramfs::build(packages, flavour)?,
+        })
+    }
+}
+
+/// One boot, in full.
+#[derive(Clone)]
+pub struct Plan {
+    /// What is booted.
+    pub system: System,
+    /// How.
+    pub route: Route,
+    /// CPUs of the machine.
+    pub cpus: u32,
+    /// Memory of the machine, MiB.
+    pub memory: u32,
+    /// CPU model; `None` for the usual one.
+    pub cpu_model: Option<String>,
+    /// Further arguments of the hypervisor.
+    pub hypervisor_args: String,
+    /// Further arguments of the kernel.
+    pub kernel_args: String,
+    /// Scenario of dom0's userspace.
+    pub scenario: String,
+    /// Devices.
+    pub devices: Vec<Device>,
+    /// Who executes the guest's instructions.
+    pub accelerator: Accelerator,
+    /// Count instructions: virtual time is the number of executed instructions in nanoseconds.
+    pub icount: bool,
+    /// Start stopped, with a gdb stub on this TCP port of 127.0.0.1.
+    pub gdb: Option<u16>,
+    /// QEMU's `-d` flags, into `qemu-debug.log`.
+    pub debug: Option<String>,
+}
+
+impl Plan {
+    /// A plan with nothing special about it.
+    pub fn new(system: System, route: Route, scenario: &str, accelerator: Accelerator) -> Self {
+        Self {
+            system,
+            route,
+            cpus: 1,
+            memory: 1024,
+            cpu_model: None,
+            hypervisor_args: String::new(),
+            kernel_args: String::new(),
+            scenario: scenario.to_owned(),
+            devices: Vec::new(),
+            accelerator,
+            icount: false,
+            gdb: None,
+            debug: None,
+        }
+    }
+
+    /// The hypervisor's command line.
+    pub fn hypervisor_line(&self) -> String {
+        // Half of the machine for dom0, so that the hypervisor's own accounting shows.
+        let memory = self.memory / 2;
+        let line = format!(
+            "console=com1 com1=115200,8n1 loglvl=info guest_loglvl=all dom0_mem={memory}M,max:{memory}M {}",
+            self.hypervisor_args
+        );
+        line.trim_end().to_owned()
+    }
+
+    /// dom0's command line.
+    pub fn kernel_line(&self) -> String {
+        let console = if self.system == System::Linux {
+            "ttyS0"
+        } else {
+            "hvc0"
+        };
+        let line = format!(
+            "console={console} loglevel=4 panic=1 oxen.scenario={} {}",
+            self.scenario, self.kernel_args
+        );
+        line.trim_end().to_owned()
+    }
+
+    /// QEMU's arguments without consoles and monitors; `folder` takes disks and firmware state.
+    pub fn arguments(&self, parts: &Parts, folder: &Path) -> Result<Vec<String>> {
+        let mut args = Args::default();
+        args.add(&["-machine", "q35", "-m", &format!("{}M", self.memory)]);
+        args.add(&[
+            "-smp",
+            &self.cpus.to_string(),
+            "-no-reboot",
+            "-display",
+            "none",
+            "-nodefaults",
+        ]);
+        args.add(&["-accel", self.accelerator.qemu_name()]);
+        // MONITOR has no emulation worth the name, and stock Xen would use it.
+        let usual = match self.accelerator {
+            Accelerator::Kvm => "host",
+            Accelerator::Tcg => "EPYC,-monitor",
+        };
+        args.add(&["-cpu", self.cpu_model.as_deref().unwrap_or(usual)]);
+        if self.icount {
+            args.add(&["-icount", "shift=0,sleep=off"]);
+        }
+        if let Some(port) = self.gdb {
+            args.add(&["-S", "-gdb", &format!("tcp:127.0.0.1:{port}")]);
+        }
+        if let Some(flags) = &self.debug {
+            let log = folder.join("qemu-debug.log");
+            args.add(&["-d", flags, "-D", &log.to_string_lossy()]);
+        }
+        // A reason for the guest to have a screen: text and framebuffer consoles.
+        args.add(&["-vga", "std"]);
+        self.boot_arguments(parts, folder, &mut args)?;
+        for (number, device) in self.devices.iter().enumerate() {
+            device_arguments(*device, number, folder, &mut args)?;
+        }
+        Ok(args.0)
+    }
+
+    fn boot_arguments(&self, parts: &Parts, folder: &Path, args: &mut Args) -> Result<()> {
+        let path = |path: &Path| path.to_string_lossy().into_owned();
+        if self.route == Route::Direct {
+            let Some((elf, _)) = &parts.hypervisor else {
+                args.add(&[
+                    "-kernel",
+                    &path(&parts.kernel),
+                    "-initrd",
+                    &path(&parts.initramfs),
+                ]);
+                args.add(&["-append", &self.kernel_line()]);
+                return Ok(());
+            };
+            let line = self.kernel_line();
+            if line.contains(',') {
+                bail!(
+                    "QEMU takes a comma for the end of a module; not in kernel arguments: {line}"
+                );
+            }
+            let modules = format!("{} {line},{}", path(&parts.kernel), path(&parts.initramfs));
+            args.add(&[
+                "-kernel",
+                &path(elf),
+                "-append",
+                &self.hypervisor_line(),
+                "-initrd",
+                &modules,
+            ]);
+            return Ok(());
+        }
+        if self.route == Route::Efi {
+            let firmware = Path::new("/usr/share/OVMF");
+            let code = firmware.join("OVMF_CODE_4M.fd");
+            let variables = folder.join("OVMF_VARS.fd");
+            fs::copy(firmware.join("OVMF_VARS_4M.fd"), &variables)?;
+            args.add(&[
+                "-drive",
+                &format!("if=pflash,format=raw,readonly=on,file={}", path(&code)),
+            ]);
+            args.add(&[
+                "-drive",
+                &format!("if=pflash,format=raw,file={}", path(&variables)),
+            ]);
+        }
+        args.add(&["-cdrom", &path(&iso::build(self, parts)?), "-boot", "d"]);
+        Ok(())
+    }
+}
+
+/// Size of the scratch disks.
+const DISK_BYTES: u64 = 64 << 20;
+
+fn device_arguments(device: Device, number: usize, folder: &Path, args: &mut Args) -> Result<()> {
+    let disk = |args: &mut Args| -> Result<String> {
+        let image = folder.join(format!("disk{number}.img"));
+        fs::File::create(&image)?.set_len(DISK_BYTES)?;
+        let id = format!("disk{number}");
+        args.add(&[
+            "-drive",
+            &format!(
+                "if=none,id={id},format=raw,file={}",
+                image.to_string_lossy()
+            ),
+        ]);
+        Ok(id)
+    };
+    // The guest reaches one made-up server and nothing else: no packet leaves the host.
+    let net = |args: &mut Args| {
+        let id = format!("net{number}");
+        args.add(&[
+            "-netdev",
+            &format!("user,id={id},restrict=on,guestfwd=tcp:10.0.2.100:80-cmd:cat /proc/version"),
+        ]);
+        id
+    };
+    match device {
+        Device::AhciDisk => {
+            let id = disk(args)?;
+            args.add(&["-device", &format!("ide-hd,drive={id}")]);
+        }
+        Device::VirtioDisk => {
+            let id = disk(args)?;
+            args.add(&["-device", &format!("virtio-blk-pci,drive={id}")]);
+        }
+        Device::NvmeDisk => {
+            let id = disk(args)?;
+            args.add(&["-device", &format!("nvme,serial=oxen,drive={id}")]);
+        }
+        Device::E1000 => {
+            let id = net(args);
+            args.add(&["-device", &format!("e1000,netdev={id}")]);
+        }
+        Device::VirtioNet => {
+            let id = net(args);
+            args.add(&["-device", &format!("virtio-net-pci,netdev={id}")]);
+        }
+        Device::UsbKeyboard => args.add(&["-device", "qemu-xhci", "-device", "usb-kbd"]),
+    }
+    Ok(())
+}
+
+#[derive(Default)]
+struct Args(Vec<String>);
+
+impl Args {
+    fn add(&mut self, args: &[&str]) {
+        self.0.extend(args.iter().map(|&arg| arg.to_owned()));
+    }
+}

@@ -1,0 +1,135 @@
+//! `./x run`: dom0's shell on this terminal.
+
+use std::fs;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result};
+use tests::{Initramfs, Route, System};
+
+use crate::accel::Accelerator;
+use crate::machine::{Parts, Plan};
+use crate::{paths, setup};
+
+/// What to boot and how.
+#[derive(clap::Args)]
+pub struct Options {
+    /// What dom0's kernel runs on
+    #[arg(long, value_enum, default_value = "oxen")]
+    on: On,
+    /// How the machine boots
+    #[arg(long, value_enum, default_value = "bios")]
+    boot: Boot,
+    /// CPUs of the machine
+    #[arg(long, default_value_t = 2)]
+    smp: u32,
+    /// Memory of the machine in MiB
+    #[arg(long, default_value_t = 2048)]
+    memory: u32,
+    /// CPU model, as in QEMU's -cpu
+    #[arg(long)]
+    cpu: Option<String>,
+    /// Scenario of tests/dom0/scenarios
+    #[arg(long, default_value = "shell")]
+    scenario: String,
+    /// Further arguments of the hypervisor
+    #[arg(long, default_value = "", allow_hyphen_values = true)]
+    hypervisor_args: String,
+    /// Further arguments of dom0's kernel
+    #[arg(long, default_value = "", allow_hyphen_values = true)]
+    kernel_args: String,
+    /// The small userspace (boots faster)
+    #[arg(long)]
+    small: bool,
+    /// Emulate even where KVM works
+    #[arg(long)]
+    tcg: bool,
+    /// Count instructions: repeatable virtual time
+    #[arg(long)]
+    icount: bool,
+    /// QEMU's -d flags (e.g. `int,cpu_reset`), into target/oxen/runs/interactive/qemu-debug.log
+    #[arg(long)]
+    debug: Option<String>,
+    /// Wait for gdb on this port of 127.0.0.1
+    #[arg(long)]
+    gdb: Option<u16>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum On {
+    Oxen,
+    Xen,
+    Linux,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Boot {
+    /// SeaBIOS, GRUB 2 from an ISO
+    Bios,
+    /// OVMF, GRUB 2 from an ISO
+    Efi,
+    /// GRUB 2 with a menu.lst
+    MenuLst,
+    /// QEMU's own loader: fastest
+    Direct,
+}
+
+/// Boots and hands the terminal over.
+pub fn run(options: &Options) -> Result<ExitCode> {
+    let packages = setup::run()?;
+    let system = match options.on {
+        On::Oxen => System::Oxen,
+        On::Xen => System::Xen,
+        On::Linux => System::Linux,
+    };
+    let route = match options.boot {
+        Boot::Bios => Route::Bios,
+        Boot::Efi => Route::Efi,
+        Boot::MenuLst => Route::MenuLst,
+        Boot::Direct => Route::Direct,
+    };
+    let flavour = if options.small {
+        Initramfs::Small
+    } else {
+        Initramfs::Full
+    };
+    let parts = Parts::prepare(&packages, system, flavour)?;
+    let accelerator = if options.tcg || options.icount {
+        Accelerator::Tcg
+    } else {
+        Accelerator::best(&packages)?
+    };
+    let mut plan = Plan::new(system, route, &options.scenario, accelerator);
+    plan.cpus = options.smp;
+    plan.memory = options.memory;
+    plan.cpu_model.clone_from(&options.cpu);
+    plan.hypervisor_args.clone_from(&options.hypervisor_args);
+    plan.kernel_args.clone_from(&options.kernel_args);
+    plan.icount = options.icount;
+    plan.debug.clone_from(&options.debug);
+    plan.gdb = options.gdb;
+    let folder = paths::output().join("runs/interactive");
+    fs::create_dir_all(&folder)?;
+    let log = folder.join("serial.log");
+    // Ctrl-A belongs to the hypervisor's input switch, so QEMU listens to Ctrl-].
+    let mut qemu = Command::new("qemu-system-x86_64");
+    qemu.args(plan.arguments(&parts, &folder)?)
+        .args(["-echr", "0x1d", "-chardev"])
+        .arg(format!(
+            "stdio,id=serial,mux=on,signal=off,logfile={}",
+            log.display()
+        ));
+    qemu.args(["-serial", "chardev:serial", "-mon", "chardev=serial"]);
+    eprintln!(
+        "x: Ctrl-] x ends the machine, Ctrl-] c is QEMU's monitor; log in {}",
+        log.display()
+    );
+    if let Some(port) = plan.gdb {
+        eprintln!("x: waiting for: gdb target/oxen/oxen-syms -ex 'target remote 127.0.0.1:{port}'");
+    }
+    let status = qemu.status().context("cannot start qemu-system-x86_64")?;
+    Ok(if status.success() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}

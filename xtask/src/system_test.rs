@@ -1,0 +1,140 @@
+//! Running the table of system tests and judging the console of each boot.
+
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use tests::{Case, End, TABLE};
+
+use crate::accel::Accelerator;
+use crate::machine::{Parts, Plan};
+use crate::qemu::{self, Guest, Seen};
+use crate::setup::Packages;
+use crate::test::Tally;
+
+/// What no boot may show: complaints of kernels and hypervisors.
+const COMPLAINTS: &[&str] = &[
+    "@@ FAIL",
+    "Kernel panic",
+    "BUG:",
+    "Oops:",
+    "WARNING: CPU",
+    "Call Trace:",
+    "rcu: INFO",
+    "soft lockup",
+    "Panic on CPU",
+    "panicked at",
+    "FATAL TRAP",
+];
+
+/// Runs all cases whose names contain one of the filters; all of them without filters.
+pub fn run(packages: &Packages, filters: &[String], tally: &mut Tally) -> Result<()> {
+    let accelerator = Accelerator::best(packages)?;
+    for case in TABLE {
+        if filters.is_empty()
+            || filters
+                .iter()
+                .any(|filter| case.name.contains(filter.as_str()))
+        {
+            let began = Instant::now();
+            let outcome = run_case(packages, case, accelerator);
+            tally.check(&format!("system {}", case.name), outcome, began);
+        }
+    }
+    Ok(())
+}
+
+fn plan_of(case: &Case, accelerator: Accelerator) -> Plan {
+    let mut plan = Plan::new(case.system, case.route, case.scenario, accelerator);
+    plan.cpus = case.cpus;
+    plan.memory = case.memory;
+    if accelerator == Accelerator::Tcg {
+        plan.cpu_model = case.cpu_model.map(str::to_owned);
+    }
+    plan.hypervisor_args = case.hypervisor_args.to_owned();
+    plan.kernel_args = case.kernel_args.to_owned();
+    plan.devices = case.devices.to_vec();
+    plan
+}
+
+/// One boot of one case.
+pub fn run_case(packages: &Packages, case: &Case, accelerator: Accelerator) -> Result<()> {
+    let parts = Parts::prepare(packages, case.system, case.initramfs)?;
+    let plan = plan_of(case, accelerator);
+    let mut guest = Guest::start(&plan, &parts, case.name)?;
+    let outcome = watch(&mut guest, case);
+    let log = guest.folder().join("serial.log");
+    outcome.map_err(|error| error.context(format!("see {}", log.display())))
+}
+
+fn watch(guest: &mut Guest, case: &Case) -> Result<()> {
+    match case.end {
+        End::PowerOff => {
+            guest.wait_end(qemu::USUAL)?;
+            judge(&guest.text(), case)
+        }
+        End::Refusal => {
+            for text in case.expect {
+                if guest.wait(text, qemu::USUAL)? == Seen::Ended {
+                    break;
+                }
+            }
+            judge(&guest.text(), case)
+        }
+    }
+}
+
+/// Whether a console log shows what the case demands and nothing that it forbids.
+fn judge(log: &str, case: &Case) -> Result<()> {
+    for line in log.lines() {
+        let complaint = COMPLAINTS
+            .iter()
+            .chain(case.forbid)
+            .find(|text| line.contains(**text));
+        if complaint.is_some() {
+            bail!("the console shows: {line}");
+        }
+    }
+    for text in case.expect {
+        if !log.contains(text) {
+            bail!("the console does not show: {text}");
+        }
+    }
+    let end = format!("@@ end {} 0 failures", case.scenario);
+    if case.end == End::PowerOff && !log.contains(&end) {
+        bail!(
+            "the machine ended before the scenario did; last line: {}",
+            log.lines().last().unwrap_or("")
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn case() -> Case {
+        Case {
+            name: "x",
+            expect: &["@@ cpus 2"],
+            ..tests::BASE
+        }
+    }
+
+    #[test]
+    fn a_complete_log_passes() {
+        judge("@@ cpus 2\n@@ end boot 0 failures\n", &case()).unwrap();
+    }
+
+    #[test]
+    fn missing_lines_complaints_and_early_ends_fail() {
+        for log in [
+            "@@ end boot 0 failures\n",
+            "@@ cpus 2\n",
+            "@@ cpus 2\nBUG: unable to handle page fault\n@@ end boot 0 failures\n",
+            "@@ cpus 2\n@@ FAIL x\n@@ end boot 1 failures\n",
+        ] {
+            assert!(judge(log, &case()).is_err(), "{log}");
+        }
+    }
+}
