@@ -8,8 +8,13 @@
 extern crate alloc;
 
 pub mod addr;
+pub mod boot;
+pub mod cpu;
 pub mod frame;
 pub mod guest;
 #[cfg(not(target_os = "none"))]
 pub mod hosted;
+pub mod paging;
+pub mod percpu;
 pub mod sync;
+pub mod tlb;
