@@ -38,6 +38,14 @@ pub fn copy_to(va: GuestVa, data: &[u8]) -> Result<(), Fault> {
     backend::copy_to(va, data)
 }
 
+/// Writes consecutive words, the way a trap frame is put on a guest's stack.
+pub fn write_words(va: GuestVa, words: &[u64]) -> Result<(), Fault> {
+    if !range_ok(va, words.len() * 8) {
+        return Err(Fault);
+    }
+    backend::write_words(va, words)
+}
+
 #[cfg(target_os = "none")]
 use crate::cpu::usercopy as backend;
 #[cfg(not(target_os = "none"))]

@@ -74,3 +74,10 @@ pub(crate) fn copy_to(va: GuestVa, data: &[u8]) -> Result<(), Fault> {
         Ok(())
     })
 }
+
+pub(crate) fn write_words(va: GuestVa, words: &[u64]) -> Result<(), Fault> {
+    for (i, word) in words.iter().enumerate() {
+        copy_to(va.offset(i as u64 * 8), &word.to_ne_bytes())?;
+    }
+    Ok(())
+}

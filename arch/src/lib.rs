@@ -7,14 +7,21 @@
 
 extern crate alloc;
 
+pub mod acpi;
 pub mod addr;
 pub mod boot;
+pub mod console;
 pub mod cpu;
+pub mod entry;
 pub mod frame;
 pub mod guest;
 #[cfg(not(target_os = "none"))]
 pub mod hosted;
+#[cfg_attr(not(target_os = "none"), allow(dead_code, unused_imports))]
+mod hw;
+#[cfg(not(target_os = "none"))]
 pub mod paging;
 pub mod percpu;
+pub mod sim;
 pub mod sync;
 pub mod tlb;
