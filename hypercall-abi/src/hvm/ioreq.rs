@@ -1,4 +1,4 @@
-//! The interface of this header.
+//! Requests to a device model.
 //!
 //! Xen public/hvm/ioreq.h.
 
@@ -13,7 +13,6 @@ open_enums! {
         TIMEOFFSET = 7;
         INVALIDATE = 8;
     }
-
 }
 
 abi_consts! {
@@ -75,5 +74,4 @@ abi_structs! {
         4 => write_pointer: u32,
         8 => buf_ioreq: [BufIoreq; 511],
     }
-
 }

@@ -1,4 +1,4 @@
-//! The interface of this header.
+//! Records of a saved HVM domain.
 //!
 //! Xen public/hvm/save.h, public/arch-x86/hvm/save.h.
 
@@ -221,7 +221,7 @@ abi_structs! {
         7 => int_output: u8,
     }
 
-    /// Unnamed in C.
+    /// Member `fields` of [`VioapicRedirEntry`].
     pub struct VioapicRedirEntryFields: "__typeof__(((union vioapic_redir_entry*)0)->fields)", size 8 {
         0 => vector: u8,
         1 => bits0: u8 as "",
@@ -298,7 +298,7 @@ abi_structs! {
         16 => rtc_offset: i64,
     }
 
-    /// Unnamed in C.
+    /// Member `timers` of [`HvmHwHpet`].
     pub struct HvmHwHpetTimers: "__typeof__(((struct hvm_hw_hpet*)0)->timers[0])", size 32 {
         0 => config: u64,
         8 => cmp: u64,
@@ -344,12 +344,12 @@ abi_structs! {
         16 => reserved: [u64; 6],
     }
 
-    /// Unnamed in C.
+    /// Member `fpu_sse` of [`HvmHwCpuXsaveSaveArea`].
     pub struct HvmHwCpuXsaveSaveAreaFpuSse: "__typeof__(((__typeof__(((struct hvm_hw_cpu_xsave*)0)->save_area)*)0)->fpu_sse)", size 512 {
         0 => x: [u8; 512],
     }
 
-    /// Unnamed in C.
+    /// Member `save_area` of [`HvmHwCpuXsave`].
     pub struct HvmHwCpuXsaveSaveArea: "__typeof__(((struct hvm_hw_cpu_xsave*)0)->save_area)", size 576 {
         0 => fpu_sse: HvmHwCpuXsaveSaveAreaFpuSse,
         512 => xsave_hdr: HvmHwCpuXsaveHdr,
@@ -407,26 +407,24 @@ abi_structs! {
         0 => count: u32,
         4 => _hole0: [u8; 4] as "",
     }
-
 }
 
 abi_unions! {
-    /// Payload: which member holds is said by a field beside it.
+    /// `union vioapic_redir_entry`.
     pub union VioapicRedirEntry: "union vioapic_redir_entry", [u64; 1] {
         bits / set_bits: u64,
         fields / set_fields: VioapicRedirEntryFields,
     }
 
-    /// Payload: which member holds is said by a field beside it.
+    /// Field `u` of [`HvmHwPciIrqs`]: one of these, by what a field beside it says.
     pub union HvmHwPciIrqsU: "", [u64; 2] {
         i / set_i: [u64; 2],
         pad / set_pad: [u64; 2],
     }
 
-    /// Payload: which member holds is said by a field beside it.
+    /// Field `u` of [`HvmHwIsaIrqs`]: one of these, by what a field beside it says.
     pub union HvmHwIsaIrqsU: "", [u64; 1] {
         i / set_i: [u64; 1],
         pad / set_pad: [u64; 1],
     }
-
 }

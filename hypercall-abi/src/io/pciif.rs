@@ -1,4 +1,4 @@
-//! The interface of this header.
+//! PCI pass-through to PV guests.
 //!
 //! Xen public/io/pciif.h.
 
@@ -29,7 +29,6 @@ open_enums! {
         NOT_IMPLEMENTED = -4;
         OP_FAILED = -5;
     }
-
 }
 
 abi_consts! {
@@ -80,5 +79,4 @@ abi_structs! {
         4 => op: PciOpArg,
         552 => aer_op: PcieAerOp,
     }
-
 }

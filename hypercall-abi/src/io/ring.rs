@@ -1,4 +1,4 @@
-//! The interface of this header.
+//! Shared rings.
 //!
 //! Xen public/io/ring.h.
 

@@ -1,11 +1,11 @@
-//! The interface of this header.
+//! The xenstore protocol.
 //!
 //! Xen public/io/xs_wire.h.
 
 use crate::macros::{abi_consts, abi_structs, open_enums};
 
 open_enums! {
-    /// `XS_*`.
+    /// Message types of xenstore.
     pub enum XsType(u32) "XS_" {
         CONTROL = 0;
         DIRECTORY = 1;
@@ -31,7 +31,6 @@ open_enums! {
         INVALID = 0xffff;
         DEBUG = 0;
     }
-
 }
 
 abi_consts! {
@@ -83,5 +82,4 @@ abi_structs! {
         2068 => connection: u32,
         2072 => error: u32,
     }
-
 }
