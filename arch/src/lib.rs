@@ -19,9 +19,9 @@ pub mod guest;
 pub mod hosted;
 #[cfg_attr(not(target_os = "none"), allow(dead_code, unused_imports))]
 mod hw;
-#[cfg(not(target_os = "none"))]
 pub mod paging;
 pub mod percpu;
+#[cfg(not(target_os = "none"))]
 pub mod sim;
 pub mod sync;
 pub mod tlb;
