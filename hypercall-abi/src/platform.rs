@@ -118,6 +118,11 @@ abi_consts! {
         XEN_PCPU_FLAGS_INVALID = 2;
         XEN_CORE_PARKING_SET = 1;
         XEN_CORE_PARKING_GET = 2;
+        PROCESSOR_FLAGS_BM_CONTROL_MASK = 0x1, as "({ struct xen_processor_flags x; memset(&x, 0, sizeof(x)); x.bm_control = ~0; *(uint32_t *)((char *)&x + 0); })";
+        PROCESSOR_FLAGS_BM_CHECK_MASK = 0x2, as "({ struct xen_processor_flags x; memset(&x, 0, sizeof(x)); x.bm_check = ~0; *(uint32_t *)((char *)&x + 0); })";
+        PROCESSOR_FLAGS_HAS_CST_MASK = 0x4, as "({ struct xen_processor_flags x; memset(&x, 0, sizeof(x)); x.has_cst = ~0; *(uint32_t *)((char *)&x + 0); })";
+        PROCESSOR_FLAGS_POWER_SETUP_DONE_MASK = 0x8, as "({ struct xen_processor_flags x; memset(&x, 0, sizeof(x)); x.power_setup_done = ~0; *(uint32_t *)((char *)&x + 0); })";
+        PROCESSOR_FLAGS_BM_RLD_SET_MASK = 0x10, as "({ struct xen_processor_flags x; memset(&x, 0, sizeof(x)); x.bm_rld_set = ~0; *(uint32_t *)((char *)&x + 0); })";
     }
 }
 

@@ -177,6 +177,9 @@ abi_consts! {
         TRC_HW_IRQ_UNMAPPED_VECTOR = 0x802007;
         TRC_HW_IRQ_HANDLED = 0x802008;
         TRC_64_FLAG = 0x100;
+        TREC_EVENT_MASK = 0xfffffff, as "({ struct t_rec x; memset(&x, 0, sizeof(x)); x.event = ~0; *(uint32_t *)((char *)&x + 0); })";
+        TREC_EXTRA_U32_MASK = 0x70000000, as "({ struct t_rec x; memset(&x, 0, sizeof(x)); x.extra_u32 = ~0; *(uint32_t *)((char *)&x + 0); })";
+        TREC_CYCLES_INCLUDED_MASK = 0x80000000, as "({ struct t_rec x; memset(&x, 0, sizeof(x)); x.cycles_included = ~0; *(uint32_t *)((char *)&x + 0); })";
     }
 }
 

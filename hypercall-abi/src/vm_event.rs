@@ -65,6 +65,8 @@ abi_consts! {
         VM_EVENT_DESC_TR = 4;
         MEM_PAGING_DROP_PAGE = 1 << 0;
         MEM_PAGING_EVICT_FAIL = 1 << 1;
+        VM_EVENT_X86_SELECTOR_REG_LIMIT_MASK = 0xfffff, as "({ struct vm_event_x86_selector_reg x; memset(&x, 0, sizeof(x)); x.limit = ~0; *(uint32_t *)((char *)&x + 0); })";
+        VM_EVENT_X86_SELECTOR_REG_AR_MASK = 0xfff00000, as "({ struct vm_event_x86_selector_reg x; memset(&x, 0, sizeof(x)); x.ar = ~0; *(uint32_t *)((char *)&x + 0); })";
     }
 }
 

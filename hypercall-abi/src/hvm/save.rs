@@ -19,6 +19,25 @@ abi_consts! {
         CPU_MSR_CODE = 20;
         HVM_SAVE_CODE_MAX = 20;
     }
+    u8 {
+        HVM_HW_VPIC_INIT_STATE_MASK = 0xf, as "({ struct hvm_hw_vpic x; memset(&x, 0, sizeof(x)); x.init_state = ~0; *(uint8_t *)((char *)&x + 4); })";
+        HVM_HW_VPIC_PRIORITY_ADD_MASK = 0xf0, as "({ struct hvm_hw_vpic x; memset(&x, 0, sizeof(x)); x.priority_add = ~0; *(uint8_t *)((char *)&x + 4); })";
+        HVM_HW_VPIC_READSEL_ISR_MASK = 0x1, as "({ struct hvm_hw_vpic x; memset(&x, 0, sizeof(x)); x.readsel_isr = ~0; *(uint8_t *)((char *)&x + 5); })";
+        HVM_HW_VPIC_POLL_MASK = 0x2, as "({ struct hvm_hw_vpic x; memset(&x, 0, sizeof(x)); x.poll = ~0; *(uint8_t *)((char *)&x + 5); })";
+        HVM_HW_VPIC_AUTO_EOI_MASK = 0x4, as "({ struct hvm_hw_vpic x; memset(&x, 0, sizeof(x)); x.auto_eoi = ~0; *(uint8_t *)((char *)&x + 5); })";
+        HVM_HW_VPIC_ROTATE_ON_AUTO_EOI_MASK = 0x8, as "({ struct hvm_hw_vpic x; memset(&x, 0, sizeof(x)); x.rotate_on_auto_eoi = ~0; *(uint8_t *)((char *)&x + 5); })";
+        HVM_HW_VPIC_SPECIAL_FULLY_NESTED_MODE_MASK = 0x10, as "({ struct hvm_hw_vpic x; memset(&x, 0, sizeof(x)); x.special_fully_nested_mode = ~0; *(uint8_t *)((char *)&x + 5); })";
+        HVM_HW_VPIC_SPECIAL_MASK_MODE_MASK = 0x20, as "({ struct hvm_hw_vpic x; memset(&x, 0, sizeof(x)); x.special_mask_mode = ~0; *(uint8_t *)((char *)&x + 5); })";
+        HVM_HW_VPIC_IS_MASTER_MASK = 0x40, as "({ struct hvm_hw_vpic x; memset(&x, 0, sizeof(x)); x.is_master = ~0; *(uint8_t *)((char *)&x + 5); })";
+        VIOAPIC_REDIR_ENTRY_FIELDS_DELIVERY_MODE_MASK = 0x7, as "({ __typeof__(((union vioapic_redir_entry*)0)->fields) x; memset(&x, 0, sizeof(x)); x.delivery_mode = ~0; *(uint8_t *)((char *)&x + 1); })";
+        VIOAPIC_REDIR_ENTRY_FIELDS_DEST_MODE_MASK = 0x8, as "({ __typeof__(((union vioapic_redir_entry*)0)->fields) x; memset(&x, 0, sizeof(x)); x.dest_mode = ~0; *(uint8_t *)((char *)&x + 1); })";
+        VIOAPIC_REDIR_ENTRY_FIELDS_DELIVERY_STATUS_MASK = 0x10, as "({ __typeof__(((union vioapic_redir_entry*)0)->fields) x; memset(&x, 0, sizeof(x)); x.delivery_status = ~0; *(uint8_t *)((char *)&x + 1); })";
+        VIOAPIC_REDIR_ENTRY_FIELDS_POLARITY_MASK = 0x20, as "({ __typeof__(((union vioapic_redir_entry*)0)->fields) x; memset(&x, 0, sizeof(x)); x.polarity = ~0; *(uint8_t *)((char *)&x + 1); })";
+        VIOAPIC_REDIR_ENTRY_FIELDS_REMOTE_IRR_MASK = 0x40, as "({ __typeof__(((union vioapic_redir_entry*)0)->fields) x; memset(&x, 0, sizeof(x)); x.remote_irr = ~0; *(uint8_t *)((char *)&x + 1); })";
+        VIOAPIC_REDIR_ENTRY_FIELDS_TRIG_MODE_MASK = 0x80, as "({ __typeof__(((union vioapic_redir_entry*)0)->fields) x; memset(&x, 0, sizeof(x)); x.trig_mode = ~0; *(uint8_t *)((char *)&x + 1); })";
+        VIOAPIC_REDIR_ENTRY_FIELDS_MASK_MASK = 0x1, as "({ __typeof__(((union vioapic_redir_entry*)0)->fields) x; memset(&x, 0, sizeof(x)); x.mask = ~0; *(uint8_t *)((char *)&x + 2); })";
+        VIOAPIC_REDIR_ENTRY_FIELDS_RESERVE_MASK = 0xfe, as "({ __typeof__(((union vioapic_redir_entry*)0)->fields) x; memset(&x, 0, sizeof(x)); x.reserve = ~0; *(uint8_t *)((char *)&x + 2); })";
+    }
 }
 
 abi_structs! {

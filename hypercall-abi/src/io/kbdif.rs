@@ -2,7 +2,7 @@
 //!
 //! Xen public/io/kbdif.h.
 
-use crate::macros::{abi_consts, abi_structs, abi_unions, open_enums};
+use crate::macros::{abi_consts, abi_strs, abi_structs, abi_unions, open_enums};
 
 open_enums! {
     /// `XENKBD_TYPE_*`.
@@ -32,6 +32,27 @@ abi_consts! {
         XENKBD_OUT_RING_LEN = 25;
         XENKBD_OUT_RING_OFFS = 3072;
     }
+}
+
+abi_strs! {
+    XENKBD_DRIVER_NAME = "vkbd";
+    XENKBD_FIELD_FEAT_DSBL_KEYBRD = "feature-disable-keyboard";
+    XENKBD_FIELD_FEAT_DSBL_POINTER = "feature-disable-pointer";
+    XENKBD_FIELD_FEAT_ABS_POINTER = "feature-abs-pointer";
+    XENKBD_FIELD_FEAT_RAW_POINTER = "feature-raw-pointer";
+    XENKBD_FIELD_FEAT_MTOUCH = "feature-multi-touch";
+    XENKBD_FIELD_REQ_ABS_POINTER = "request-abs-pointer";
+    XENKBD_FIELD_REQ_RAW_POINTER = "request-raw-pointer";
+    XENKBD_FIELD_REQ_MTOUCH = "request-multi-touch";
+    XENKBD_FIELD_RING_GREF = "page-gref";
+    XENKBD_FIELD_EVT_CHANNEL = "event-channel";
+    XENKBD_FIELD_WIDTH = "width";
+    XENKBD_FIELD_HEIGHT = "height";
+    XENKBD_FIELD_MT_WIDTH = "multi-touch-width";
+    XENKBD_FIELD_MT_HEIGHT = "multi-touch-height";
+    XENKBD_FIELD_MT_NUM_CONTACTS = "multi-touch-num-contacts";
+    XENKBD_FIELD_UNIQUE_ID = "unique-id";
+    XENKBD_FIELD_RING_REF = "page-ref";
 }
 
 abi_structs! {

@@ -2,7 +2,7 @@
 //!
 //! Xen public/io/pciif.h.
 
-use crate::macros::{abi_consts, abi_structs, open_enums};
+use crate::macros::{abi_consts, abi_strs, abi_structs, open_enums};
 
 open_enums! {
     /// `XEN_PCI_OP_*`.
@@ -41,6 +41,10 @@ abi_consts! {
         XEN_PCIB_ACTIVE = 1 << 2;
         SH_INFO_MAX_VEC = 128;
     }
+}
+
+abi_strs! {
+    XEN_PCI_MAGIC = "7";
 }
 
 abi_structs! {
