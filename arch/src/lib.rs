@@ -9,7 +9,9 @@ extern crate alloc;
 
 pub mod acpi;
 pub mod addr;
+pub mod apic;
 pub mod boot;
+pub mod clock;
 pub mod console;
 pub mod cpu;
 pub mod entry;
