@@ -9,9 +9,7 @@ extern crate alloc;
 
 pub mod acpi;
 pub mod addr;
-pub mod apic;
 pub mod boot;
-pub mod clock;
 pub mod console;
 pub mod cpu;
 pub mod entry;
@@ -21,9 +19,9 @@ pub mod guest;
 pub mod hosted;
 #[cfg_attr(not(target_os = "none"), allow(dead_code, unused_imports))]
 mod hw;
+#[cfg(not(target_os = "none"))]
 pub mod paging;
 pub mod percpu;
-#[cfg(not(target_os = "none"))]
 pub mod sim;
 pub mod sync;
 pub mod tlb;

@@ -1,4 +1,4 @@
-//! x86-64: registers, selectors, address-space layout, trap tables.
+//! The interface of this header.
 //!
 //! Xen public/arch-x86/xen.h, public/arch-x86/xen-x86_64.h.
 
@@ -12,6 +12,7 @@ open_enums! {
         GS_KERNEL = 2;
         GS_USER_SEL = 3;
     }
+
 }
 
 abi_consts! {
@@ -104,7 +105,7 @@ abi_consts! {
 }
 
 abi_structs! {
-    /// The frame that the `iret` hypercall pops.
+    /// `struct iret_context`.
     pub struct IretContext: "struct iret_context", size 72 {
         0 => rax: u64,
         8 => r11: u64,
@@ -117,7 +118,7 @@ abi_structs! {
         64 => ss: u64,
     }
 
-    /// General registers of a vCPU.
+    /// `struct cpu_user_regs`.
     pub struct CpuUserRegs: "struct cpu_user_regs", size 200 {
         0 => r15: u64,
         8 => r14: u64,
@@ -161,7 +162,7 @@ abi_structs! {
         8 => pad: u64,
     }
 
-    /// One entry of a PV guest's trap table.
+    /// `struct trap_info`.
     pub struct TrapInfo: "struct trap_info", size 16 {
         0 => vector: u8,
         1 => flags: u8,
@@ -170,12 +171,12 @@ abi_structs! {
         8 => address: u64,
     }
 
-    /// Member `fpu_ctxt` of [`VcpuGuestContext`].
+    /// Unnamed in C.
     pub struct FpuCtxt: "__typeof__(((struct vcpu_guest_context*)0)->fpu_ctxt)", size 512 {
         0 => x: [u8; 512],
     }
 
-    /// All registers of a PV vCPU.
+    /// `struct vcpu_guest_context`.
     pub struct VcpuGuestContext: "struct vcpu_guest_context", size 5168 {
         0 => fpu_ctxt: FpuCtxt,
         512 => flags: u64,
@@ -230,4 +231,5 @@ abi_structs! {
         4 => flags: u32,
         8 => val: u64,
     }
+
 }

@@ -1,11 +1,11 @@
-//! Entry points of a PV guest.
+//! The interface of this header.
 //!
 //! Xen public/callback.h.
 
 use crate::macros::{abi_consts, abi_structs, open_enums};
 
 open_enums! {
-    /// Entry points that a PV guest registers.
+    /// `CALLBACKTYPE_*`.
     pub enum CallbackType(u16) "CALLBACKTYPE_" {
         EVENT = 0;
         FAILSAFE = 1;
@@ -16,11 +16,12 @@ open_enums! {
         SYSCALL32 = 7;
     }
 
-    /// Commands of `callback_op`.
+    /// `CALLBACKOP_*`.
     pub enum CallbackOp(u32) "CALLBACKOP_" {
         REGISTER = 0;
         UNREGISTER = 1;
     }
+
 }
 
 abi_consts! {
@@ -31,7 +32,7 @@ abi_consts! {
 }
 
 abi_structs! {
-    /// `struct callback_register`: the argument of [`CallbackOp::REGISTER`].
+    /// `struct callback_register`.
     pub struct CallbackRegister: "struct callback_register", size 16 {
         0 => r#type: CallbackType as "type",
         2 => flags: u16,
@@ -39,9 +40,10 @@ abi_structs! {
         8 => address: u64,
     }
 
-    /// `struct callback_unregister`: the argument of [`CallbackOp::UNREGISTER`].
+    /// `struct callback_unregister`.
     pub struct CallbackUnregister: "struct callback_unregister", size 4 {
         0 => r#type: CallbackType as "type",
         2 => _unused: u16,
     }
+
 }

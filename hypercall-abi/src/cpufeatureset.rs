@@ -1,11 +1,11 @@
-//! Numbers of CPU features.
+//! The interface of this header.
 //!
 //! Xen public/arch-x86/cpufeatureset.h.
 
 use crate::macros::open_enums;
 
 open_enums! {
-    /// Bits of a CPU featureset: word * 32 + bit.
+    /// `XEN_X86_FEATURE_*`.
     pub enum CpuFeature(u32) "XEN_X86_FEATURE_" {
         FPU = 0;
         VME = 1;
@@ -240,4 +240,5 @@ open_enums! {
         TSA_SQ_NO = 577;
         TSA_L1_NO = 578;
     }
+
 }

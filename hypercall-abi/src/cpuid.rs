@@ -1,4 +1,4 @@
-//! CPUID leaves by which a guest recognises the hypervisor.
+//! The interface of this header.
 //!
 //! Xen public/arch-x86/cpuid.h.
 

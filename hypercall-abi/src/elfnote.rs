@@ -1,11 +1,11 @@
-//! ELF notes of guest kernels.
+//! The interface of this header.
 //!
 //! Xen public/elfnote.h.
 
 use crate::macros::open_enums;
 
 open_enums! {
-    /// Types of ELF notes by which a kernel says how it wants to be started.
+    /// `XEN_ELFNOTE_*`.
     pub enum ElfNote(u32) "XEN_ELFNOTE_" {
         INFO = 0;
         ENTRY = 1;
@@ -34,4 +34,5 @@ open_enums! {
         DUMPCORE_XEN_VERSION = 0x2000002;
         DUMPCORE_FORMAT_VERSION = 0x2000003;
     }
+
 }

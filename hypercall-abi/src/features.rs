@@ -1,4 +1,4 @@
-//! Feature bits that `xen_version` reports.
+//! The interface of this header.
 //!
 //! Xen public/features.h.
 

@@ -1,4 +1,4 @@
-//! Grant tables: entries that guests share, and the operations on them.
+//! The interface of this header.
 //!
 //! Xen public/grant_table.h.
 
@@ -7,7 +7,7 @@ use crate::macros::{abi_consts, abi_structs, abi_unions, open_enums};
 use crate::xen::DomId;
 
 open_enums! {
-    /// Commands of `grant_table_op`.
+    /// `GNTTABOP_*`.
     pub enum GnttabOp(u32) "GNTTABOP_" {
         MAP_GRANT_REF = 0;
         UNMAP_GRANT_REF = 1;
@@ -24,7 +24,7 @@ open_enums! {
         CACHE_FLUSH = 12;
     }
 
-    /// Result of one grant operation; negative is an error.
+    /// `GNTST_*`.
     pub enum GntStatus(i16) "GNTST_" {
         OKAY = 0;
         GENERAL_ERROR = -1;
@@ -41,6 +41,7 @@ open_enums! {
         EAGAIN = -12;
         NO_SPACE = -13;
     }
+
 }
 
 abi_consts! {
@@ -98,7 +99,7 @@ abi_consts! {
 }
 
 abi_structs! {
-    /// A grant entry of version 1.
+    /// `struct grant_entry_v1`.
     pub struct GrantEntryV1: "struct grant_entry_v1", size 8 {
         0 => flags: u16,
         2 => domid: DomId,
@@ -111,14 +112,14 @@ abi_structs! {
         2 => domid: DomId,
     }
 
-    /// Member `full_page` of [`GrantEntryV2`].
+    /// Unnamed in C.
     pub struct GrantEntryV2FullPage: "__typeof__(((union grant_entry_v2*)0)->full_page)", size 16 {
         0 => hdr: GrantEntryHeader,
         4 => pad0: u32,
         8 => frame: u64,
     }
 
-    /// Member `sub_page` of [`GrantEntryV2`].
+    /// Unnamed in C.
     pub struct GrantEntryV2SubPage: "__typeof__(((union grant_entry_v2*)0)->sub_page)", size 16 {
         0 => hdr: GrantEntryHeader,
         4 => page_off: u16,
@@ -126,7 +127,7 @@ abi_structs! {
         8 => frame: u64,
     }
 
-    /// Member `transitive` of [`GrantEntryV2`].
+    /// Unnamed in C.
     pub struct GrantEntryV2Transitive: "__typeof__(((union grant_entry_v2*)0)->transitive)", size 12 {
         0 => hdr: GrantEntryHeader,
         4 => trans_domid: DomId,
@@ -134,7 +135,7 @@ abi_structs! {
         8 => gref: GrantRef,
     }
 
-    /// `struct gnttab_map_grant_ref`: the argument of [`GnttabOp::MAP_GRANT_REF`].
+    /// `struct gnttab_map_grant_ref`.
     pub struct GnttabMapGrantRef: "struct gnttab_map_grant_ref", size 32 {
         0 => host_addr: u64,
         8 => flags: u32,
@@ -145,7 +146,7 @@ abi_structs! {
         24 => dev_bus_addr: u64,
     }
 
-    /// `struct gnttab_unmap_grant_ref`: the argument of [`GnttabOp::UNMAP_GRANT_REF`].
+    /// `struct gnttab_unmap_grant_ref`.
     pub struct GnttabUnmapGrantRef: "struct gnttab_unmap_grant_ref", size 24 {
         0 => host_addr: u64,
         8 => dev_bus_addr: u64,
@@ -154,7 +155,7 @@ abi_structs! {
         22 => _hole0: [u8; 2] as "",
     }
 
-    /// `struct gnttab_setup_table`: the argument of [`GnttabOp::SETUP_TABLE`].
+    /// `struct gnttab_setup_table`.
     pub struct GnttabSetupTable: "struct gnttab_setup_table", size 24 {
         0 => dom: DomId,
         2 => _hole0: [u8; 2] as "",
@@ -164,13 +165,13 @@ abi_structs! {
         16 => frame_list: GuestHandle<u64>,
     }
 
-    /// `struct gnttab_dump_table`: the argument of [`GnttabOp::DUMP_TABLE`].
+    /// `struct gnttab_dump_table`.
     pub struct GnttabDumpTable: "struct gnttab_dump_table", size 4 {
         0 => dom: DomId,
         2 => status: GntStatus,
     }
 
-    /// `struct gnttab_transfer`: the argument of [`GnttabOp::TRANSFER`].
+    /// `struct gnttab_transfer`.
     pub struct GnttabTransfer: "struct gnttab_transfer", size 24 {
         0 => mfn: u64,
         8 => domid: DomId,
@@ -188,7 +189,7 @@ abi_structs! {
         12 => _hole0: [u8; 4] as "",
     }
 
-    /// `struct gnttab_copy`: the argument of [`GnttabOp::COPY`].
+    /// `struct gnttab_copy`.
     pub struct GnttabCopy: "struct gnttab_copy", size 40 {
         0 => source: GnttabCopyPtr,
         16 => dest: GnttabCopyPtr,
@@ -198,7 +199,7 @@ abi_structs! {
         38 => _hole0: [u8; 2] as "",
     }
 
-    /// `struct gnttab_query_size`: the argument of [`GnttabOp::QUERY_SIZE`].
+    /// `struct gnttab_query_size`.
     pub struct GnttabQuerySize: "struct gnttab_query_size", size 16 {
         0 => dom: DomId,
         2 => _hole0: [u8; 2] as "",
@@ -208,7 +209,7 @@ abi_structs! {
         14 => _hole1: [u8; 2] as "",
     }
 
-    /// `struct gnttab_unmap_and_replace`: the argument of [`GnttabOp::UNMAP_AND_REPLACE`].
+    /// `struct gnttab_unmap_and_replace`.
     pub struct GnttabUnmapAndReplace: "struct gnttab_unmap_and_replace", size 24 {
         0 => host_addr: u64,
         8 => new_addr: u64,
@@ -217,12 +218,12 @@ abi_structs! {
         22 => _hole0: [u8; 2] as "",
     }
 
-    /// `struct gnttab_set_version`: the argument of [`GnttabOp::SET_VERSION`].
+    /// `struct gnttab_set_version`.
     pub struct GnttabSetVersion: "struct gnttab_set_version", size 4 {
         0 => version: u32,
     }
 
-    /// `struct gnttab_get_status_frames`: the argument of [`GnttabOp::GET_STATUS_FRAMES`].
+    /// `struct gnttab_get_status_frames`.
     pub struct GnttabGetStatusFrames: "struct gnttab_get_status_frames", size 16 {
         0 => nr_frames: u32,
         4 => dom: DomId,
@@ -230,14 +231,14 @@ abi_structs! {
         8 => frame_list: GuestHandle<u64>,
     }
 
-    /// `struct gnttab_get_version`: the argument of [`GnttabOp::GET_VERSION`].
+    /// `struct gnttab_get_version`.
     pub struct GnttabGetVersion: "struct gnttab_get_version", size 8 {
         0 => dom: DomId,
         2 => pad: u16,
         4 => version: u32,
     }
 
-    /// `struct gnttab_swap_grant_ref`: the argument of [`GnttabOp::SWAP_GRANT_REF`].
+    /// `struct gnttab_swap_grant_ref`.
     pub struct GnttabSwapGrantRef: "struct gnttab_swap_grant_ref", size 12 {
         0 => ref_a: GrantRef,
         4 => ref_b: GrantRef,
@@ -245,17 +246,18 @@ abi_structs! {
         10 => _hole0: [u8; 2] as "",
     }
 
-    /// `struct gnttab_cache_flush`: the argument of [`GnttabOp::CACHE_FLUSH`].
+    /// `struct gnttab_cache_flush`.
     pub struct GnttabCacheFlush: "struct gnttab_cache_flush", size 16 {
         0 => a: GnttabCacheFlushA,
         8 => offset: u16,
         10 => length: u16,
         12 => op: u32,
     }
+
 }
 
 abi_unions! {
-    /// A grant entry of version 2.
+    /// Payload: which member holds is said by a field beside it.
     pub union GrantEntryV2: "union grant_entry_v2", [u64; 2] {
         hdr / set_hdr: GrantEntryHeader,
         full_page / set_full_page: GrantEntryV2FullPage,
@@ -263,17 +265,18 @@ abi_unions! {
         transitive / set_transitive: GrantEntryV2Transitive,
     }
 
-    /// Field `u` of [`GnttabCopyPtr`]: one of these, by what a field beside it says.
+    /// Payload: which member holds is said by a field beside it.
     pub union GnttabCopyPtrU: "__typeof__(((struct gnttab_copy_ptr*)0)->u)", [u64; 1] {
         r#ref / set_ref: GrantRef as "ref",
         gmfn / set_gmfn: u64,
     }
 
-    /// Field `a` of [`GnttabCacheFlush`]: one of these, by what a field beside it says.
+    /// Payload: which member holds is said by a field beside it.
     pub union GnttabCacheFlushA: "__typeof__(((struct gnttab_cache_flush*)0)->a)", [u64; 1] {
         dev_bus_addr / set_dev_bus_addr: u64,
         r#ref / set_ref: GrantRef as "ref",
     }
+
 }
 
 /// An index into a domain's grant table.

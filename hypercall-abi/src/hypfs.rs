@@ -1,4 +1,4 @@
-//! The hypervisor's file system.
+//! The interface of this header.
 //!
 //! Xen public/hypfs.h.
 
@@ -27,6 +27,7 @@ open_enums! {
         READ = 1;
         WRITE_CONTENTS = 2;
     }
+
 }
 
 abi_consts! {
@@ -52,4 +53,5 @@ abi_structs! {
         12 => off_next: u16,
         14 => _hole0: [u8; 2] as "",
     }
+
 }

@@ -1,4 +1,4 @@
-//! Loading and starting another kernel.
+//! The interface of this header.
 //!
 //! Xen public/kexec.h.
 
@@ -33,6 +33,7 @@ open_enums! {
         MA_EFI_MEMMAP = 5;
         MA_VMCOREINFO = 6;
     }
+
 }
 
 abi_consts! {
@@ -96,16 +97,18 @@ abi_structs! {
     pub struct KexecStatus: "struct xen_kexec_status", size 1 {
         0 => r#type: u8 as "type",
     }
+
 }
 
 abi_unions! {
-    /// Field `buf` of [`KexecSegment`]: one of these, by what a field beside it says.
+    /// Payload: which member holds is said by a field beside it.
     pub union KexecSegmentBuf: "__typeof__(((struct xen_kexec_segment*)0)->buf)", [u64; 1] {
         h / set_h: GuestHandle<()>,
     }
 
-    /// Field `segments` of [`KexecLoad`]: one of these, by what a field beside it says.
+    /// Payload: which member holds is said by a field beside it.
     pub union KexecLoadSegments: "__typeof__(((struct xen_kexec_load*)0)->segments)", [u64; 1] {
         h / set_h: GuestHandle<KexecSegment>,
     }
+
 }

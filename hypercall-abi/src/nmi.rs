@@ -1,15 +1,16 @@
-//! NMI callback.
+//! The interface of this header.
 //!
 //! Xen public/nmi.h.
 
 use crate::macros::{abi_consts, abi_structs, open_enums};
 
 open_enums! {
-    /// Commands of `nmi_op`.
+    /// `XENNMI_*`.
     pub enum NmiOp(u32) "XENNMI_" {
         REGISTER_CALLBACK = 0;
         UNREGISTER_CALLBACK = 1;
     }
+
 }
 
 abi_consts! {
@@ -29,4 +30,5 @@ abi_structs! {
         0 => handler_address: u64,
         8 => pad: u64,
     }
+
 }

@@ -1,4 +1,4 @@
-//! Interrupts and PCI devices of the machine, for dom0.
+//! The interface of this header.
 //!
 //! Xen public/physdev.h.
 
@@ -7,7 +7,7 @@ use crate::macros::{abi_consts, abi_structs, abi_unions, open_enums};
 use crate::xen::DomId;
 
 open_enums! {
-    /// Commands of `physdev_op`.
+    /// `PHYSDEVOP_*`.
     pub enum PhysdevOp(u32) "PHYSDEVOP_" {
         EOI = 12;
         PIRQ_EOI_GMFN_V1 = 17;
@@ -37,7 +37,7 @@ open_enums! {
         PIRQ_EOI_GMFN = 28;
     }
 
-    /// What `map_pirq` maps.
+    /// `MAP_PIRQ_TYPE_*`.
     pub enum MapPirqType(u32) "MAP_PIRQ_TYPE_" {
         MSI = 0x0;
         GSI = 0x1;
@@ -45,6 +45,7 @@ open_enums! {
         MSI_SEG = 0x3;
         MULTI_MSI = 0x4;
     }
+
 }
 
 abi_consts! {
@@ -66,28 +67,28 @@ abi_consts! {
 }
 
 abi_structs! {
-    /// `struct physdev_eoi`: the argument of [`PhysdevOp::EOI`].
+    /// `struct physdev_eoi`.
     pub struct PhysdevEoi: "struct physdev_eoi", size 4 {
         0 => irq: u32,
     }
 
-    /// `struct physdev_pirq_eoi_gmfn`: the argument of [`PhysdevOp::PIRQ_EOI_GMFN`].
+    /// `struct physdev_pirq_eoi_gmfn`.
     pub struct PhysdevPirqEoiGmfn: "struct physdev_pirq_eoi_gmfn", size 8 {
         0 => gmfn: u64,
     }
 
-    /// `struct physdev_irq_status_query`: the argument of [`PhysdevOp::IRQ_STATUS_QUERY`].
+    /// `struct physdev_irq_status_query`.
     pub struct PhysdevIrqStatusQuery: "struct physdev_irq_status_query", size 8 {
         0 => irq: u32,
         4 => flags: u32,
     }
 
-    /// `struct physdev_set_iopl`: the argument of [`PhysdevOp::SET_IOPL`].
+    /// `struct physdev_set_iopl`.
     pub struct PhysdevSetIopl: "struct physdev_set_iopl", size 4 {
         0 => iopl: u32,
     }
 
-    /// `struct physdev_set_iobitmap`: the argument of [`PhysdevOp::SET_IOBITMAP`].
+    /// `struct physdev_set_iobitmap`.
     pub struct PhysdevSetIobitmap: "struct physdev_set_iobitmap", size 16 {
         0 => bitmap: GuestHandle<u8>,
         8 => nr_ports: u32,
@@ -107,7 +108,7 @@ abi_structs! {
         4 => vector: u32,
     }
 
-    /// `struct physdev_map_pirq`: the argument of [`PhysdevOp::MAP_PIRQ`].
+    /// `struct physdev_map_pirq`.
     pub struct PhysdevMapPirq: "struct physdev_map_pirq", size 40 {
         0 => domid: DomId,
         2 => _hole0: [u8; 2] as "",
@@ -121,7 +122,7 @@ abi_structs! {
         32 => table_base: u64,
     }
 
-    /// `struct physdev_unmap_pirq`: the argument of [`PhysdevOp::UNMAP_PIRQ`].
+    /// `struct physdev_unmap_pirq`.
     pub struct PhysdevUnmapPirq: "struct physdev_unmap_pirq", size 8 {
         0 => domid: DomId,
         2 => _hole0: [u8; 2] as "",
@@ -134,13 +135,13 @@ abi_structs! {
         1 => devfn: u8,
     }
 
-    /// `struct physdev_restore_msi`: the argument of [`PhysdevOp::RESTORE_MSI`].
+    /// `struct physdev_restore_msi`.
     pub struct PhysdevRestoreMsi: "struct physdev_restore_msi", size 2 {
         0 => bus: u8,
         1 => devfn: u8,
     }
 
-    /// Member `physfn` of [`PhysdevManagePciExt`].
+    /// Unnamed in C.
     pub struct PhysdevManagePciExtPhysfn: "__typeof__(((struct physdev_manage_pci_ext*)0)->physfn)", size 2 {
         0 => bus: u8,
         1 => devfn: u8,
@@ -164,7 +165,7 @@ abi_structs! {
         8 => u: PhysdevOpArgU,
     }
 
-    /// `struct physdev_setup_gsi`: the argument of [`PhysdevOp::SETUP_GSI`].
+    /// `struct physdev_setup_gsi`.
     pub struct PhysdevSetupGsi: "struct physdev_setup_gsi", size 8 {
         0 => gsi: i32,
         4 => triggering: u8,
@@ -172,13 +173,13 @@ abi_structs! {
         6 => _hole0: [u8; 2] as "",
     }
 
-    /// `struct physdev_get_free_pirq`: the argument of [`PhysdevOp::GET_FREE_PIRQ`].
+    /// `struct physdev_get_free_pirq`.
     pub struct PhysdevGetFreePirq: "struct physdev_get_free_pirq", size 8 {
         0 => r#type: i32 as "type",
         4 => pirq: u32,
     }
 
-    /// `struct physdev_pci_mmcfg_reserved`: the argument of [`PhysdevOp::PCI_MMCFG_RESERVED`].
+    /// `struct physdev_pci_mmcfg_reserved`.
     pub struct PhysdevPciMmcfgReserved: "struct physdev_pci_mmcfg_reserved", size 16 {
         0 => address: u64,
         8 => segment: u16,
@@ -187,13 +188,13 @@ abi_structs! {
         12 => flags: u32,
     }
 
-    /// Member `physfn` of [`PhysdevPciDeviceAdd`].
+    /// Unnamed in C.
     pub struct PhysdevPciDeviceAddPhysfn: "__typeof__(((struct physdev_pci_device_add*)0)->physfn)", size 2 {
         0 => bus: u8,
         1 => devfn: u8,
     }
 
-    /// `struct physdev_pci_device_add`: the argument of [`PhysdevOp::PCI_DEVICE_ADD`].
+    /// `struct physdev_pci_device_add`.
     pub struct PhysdevPciDeviceAdd: "struct physdev_pci_device_add", size 12 {
         0 => seg: u16,
         2 => bus: u8,
@@ -210,16 +211,17 @@ abi_structs! {
         3 => devfn: u8,
     }
 
-    /// `struct physdev_dbgp_op`: the argument of [`PhysdevOp::DBGP_OP`].
+    /// `struct physdev_dbgp_op`.
     pub struct PhysdevDbgpOp: "struct physdev_dbgp_op", size 6 {
         0 => op: u8,
         1 => bus: u8,
         2 => u: PhysdevDbgpOpU,
     }
+
 }
 
 abi_unions! {
-    /// Field `u` of [`PhysdevOpArg`]: one of these, by what a field beside it says.
+    /// Payload: which member holds is said by a field beside it.
     pub union PhysdevOpArgU: "__typeof__(((struct physdev_op*)0)->u)", [u64; 2] {
         irq_status_query / set_irq_status_query: PhysdevIrqStatusQuery,
         set_iopl / set_set_iopl: PhysdevSetIopl,
@@ -228,8 +230,9 @@ abi_unions! {
         irq_op / set_irq_op: PhysdevIrq,
     }
 
-    /// Field `u` of [`PhysdevDbgpOp`]: one of these, by what a field beside it says.
+    /// Payload: which member holds is said by a field beside it.
     pub union PhysdevDbgpOpU: "__typeof__(((struct physdev_dbgp_op*)0)->u)", [u16; 2] {
         pci / set_pci: PhysdevPciDevice,
     }
+
 }

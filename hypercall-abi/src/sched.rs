@@ -1,4 +1,4 @@
-//! Yield, block, poll, shut down.
+//! The interface of this header.
 //!
 //! Xen public/sched.h.
 
@@ -7,7 +7,7 @@ use crate::macros::{abi_consts, abi_structs, open_enums};
 use crate::xen::DomId;
 
 open_enums! {
-    /// Commands of `sched_op`.
+    /// `SCHEDOP_*`.
     pub enum SchedOp(u32) "SCHEDOP_" {
         YIELD = 0;
         BLOCK = 1;
@@ -19,7 +19,7 @@ open_enums! {
         PIN_OVERRIDE = 7;
     }
 
-    /// Why a domain stopped.
+    /// `SHUTDOWN_*`.
     pub enum Shutdown(u32) "SHUTDOWN_" {
         POWEROFF = 0;
         REBOOT = 1;
@@ -28,6 +28,7 @@ open_enums! {
         WATCHDOG = 4;
         SOFT_RESET = 5;
     }
+
 }
 
 abi_consts! {
@@ -37,12 +38,12 @@ abi_consts! {
 }
 
 abi_structs! {
-    /// `struct sched_shutdown`: the argument of [`SchedOp::SHUTDOWN`].
+    /// `struct sched_shutdown`.
     pub struct SchedShutdown: "struct sched_shutdown", size 4 {
         0 => reason: Shutdown,
     }
 
-    /// `struct sched_poll`: the argument of [`SchedOp::POLL`].
+    /// `struct sched_poll`.
     pub struct SchedPoll: "struct sched_poll", size 24 {
         0 => ports: GuestHandle<u32>,
         8 => nr_ports: u32,
@@ -50,21 +51,22 @@ abi_structs! {
         16 => timeout: u64,
     }
 
-    /// `struct sched_remote_shutdown`: the argument of [`SchedOp::REMOTE_SHUTDOWN`].
+    /// `struct sched_remote_shutdown`.
     pub struct SchedRemoteShutdown: "struct sched_remote_shutdown", size 8 {
         0 => domain_id: DomId,
         2 => _hole0: [u8; 2] as "",
         4 => reason: Shutdown,
     }
 
-    /// `struct sched_watchdog`: the argument of [`SchedOp::WATCHDOG`].
+    /// `struct sched_watchdog`.
     pub struct SchedWatchdog: "struct sched_watchdog", size 8 {
         0 => id: u32,
         4 => timeout: u32,
     }
 
-    /// `struct sched_pin_override`: the argument of [`SchedOp::PIN_OVERRIDE`].
+    /// `struct sched_pin_override`.
     pub struct SchedPinOverride: "struct sched_pin_override", size 4 {
         0 => pcpu: i32,
     }
+
 }

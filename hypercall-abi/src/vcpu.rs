@@ -1,4 +1,4 @@
-//! vCPU start and stop, run states, timers, registered areas.
+//! The interface of this header.
 //!
 //! Xen public/vcpu.h.
 
@@ -6,7 +6,7 @@ use crate::GuestHandle;
 use crate::macros::{abi_consts, abi_structs, abi_unions, open_enums};
 
 open_enums! {
-    /// Commands of `vcpu_op`.
+    /// `VCPUOP_*`.
     pub enum VcpuOp(u32) "VCPUOP_" {
         INITIALISE = 0;
         UP = 1;
@@ -24,13 +24,14 @@ open_enums! {
         REGISTER_VCPU_TIME_MEMORY_AREA = 13;
     }
 
-    /// What a vCPU is doing.
+    /// `RUNSTATE_*`.
     pub enum Runstate(u32) "RUNSTATE_" {
         RUNNING = 0;
         RUNNABLE = 1;
         BLOCKED = 2;
         OFFLINE = 3;
     }
+
 }
 
 abi_consts! {
@@ -52,31 +53,31 @@ abi_structs! {
         16 => time: [u64; 4],
     }
 
-    /// `struct vcpu_register_runstate_memory_area`: the argument of [`VcpuOp::REGISTER_RUNSTATE_MEMORY_AREA`].
+    /// `struct vcpu_register_runstate_memory_area`.
     pub struct VcpuRegisterRunstateMemoryArea: "struct vcpu_register_runstate_memory_area", size 8 {
         0 => addr: VcpuRegisterRunstateMemoryAreaAddr,
     }
 
-    /// `struct vcpu_set_periodic_timer`: the argument of [`VcpuOp::SET_PERIODIC_TIMER`].
+    /// `struct vcpu_set_periodic_timer`.
     pub struct VcpuSetPeriodicTimer: "struct vcpu_set_periodic_timer", size 8 {
         0 => period_ns: u64,
     }
 
-    /// `struct vcpu_set_singleshot_timer`: the argument of [`VcpuOp::SET_SINGLESHOT_TIMER`].
+    /// `struct vcpu_set_singleshot_timer`.
     pub struct VcpuSetSingleshotTimer: "struct vcpu_set_singleshot_timer", size 16 {
         0 => timeout_abs_ns: u64,
         8 => flags: u32,
         12 => _hole0: [u8; 4] as "",
     }
 
-    /// `struct vcpu_register_vcpu_info`: the argument of [`VcpuOp::REGISTER_VCPU_INFO`].
+    /// `struct vcpu_register_vcpu_info`.
     pub struct VcpuRegisterVcpuInfo: "struct vcpu_register_vcpu_info", size 16 {
         0 => mfn: u64,
         8 => offset: u32,
         12 => rsvd: u32,
     }
 
-    /// `struct vcpu_get_physid`: the argument of [`VcpuOp::GET_PHYSID`].
+    /// `struct vcpu_get_physid`.
     pub struct VcpuGetPhysid: "struct vcpu_get_physid", size 8 {
         0 => phys_id: u64,
     }
@@ -85,20 +86,22 @@ abi_structs! {
     pub struct VcpuRegisterTimeMemoryArea: "struct vcpu_register_time_memory_area", size 8 {
         0 => addr: VcpuRegisterTimeMemoryAreaAddr,
     }
+
 }
 
 abi_unions! {
-    /// Field `addr` of [`VcpuRegisterRunstateMemoryArea`]: one of these, by what a field beside it says.
+    /// Payload: which member holds is said by a field beside it.
     pub union VcpuRegisterRunstateMemoryAreaAddr: "__typeof__(((struct vcpu_register_runstate_memory_area*)0)->addr)", [u64; 1] {
         h / set_h: GuestHandle<VcpuRunstateInfo>,
         v / set_v: u64,
         p / set_p: u64,
     }
 
-    /// Field `addr` of [`VcpuRegisterTimeMemoryArea`]: one of these, by what a field beside it says.
+    /// Payload: which member holds is said by a field beside it.
     pub union VcpuRegisterTimeMemoryAreaAddr: "__typeof__(((struct vcpu_register_time_memory_area*)0)->addr)", [u64; 1] {
         h / set_h: GuestHandle<crate::xen::VcpuTimeInfo>,
         v / set_v: u64,
         p / set_p: u64,
     }
+
 }

@@ -1,11 +1,11 @@
-//! Version, capabilities and features of the hypervisor.
+//! The interface of this header.
 //!
 //! Xen public/version.h.
 
 use crate::macros::{abi_consts, abi_structs, open_enums};
 
 open_enums! {
-    /// Commands of `xen_version`.
+    /// `XENVER_*`.
     pub enum XenVer(u32) "XENVER_" {
         VERSION = 0;
         EXTRAVERSION = 1;
@@ -19,6 +19,7 @@ open_enums! {
         COMMANDLINE = 9;
         BUILD_ID = 10;
     }
+
 }
 
 abi_consts! {
@@ -53,4 +54,5 @@ abi_structs! {
     pub struct BuildId: "struct xen_build_id", size 4 {
         0 => len: u32,
     }
+
 }

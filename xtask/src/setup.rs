@@ -24,7 +24,6 @@ const HOST: &[&str] = &[
     "mtools",
     "ovmf",
     "xorriso",
-    "xz-utils",
 ];
 
 const QEMU: &[&str] = &["qemu-system-x86", "qemu-utils"];

@@ -1,4 +1,4 @@
-//! Operations of a device model.
+//! The interface of this header.
 //!
 //! Xen public/hvm/dm_op.h.
 
@@ -7,7 +7,7 @@ use crate::event_channel::EvtchnPort;
 use crate::macros::{abi_consts, abi_structs, abi_unions, open_enums};
 
 open_enums! {
-    /// Commands of `dm_op`.
+    /// `XEN_DMOP_*`.
     pub enum DmOp(u32) "XEN_DMOP_" {
         CREATE_IOREQ_SERVER = 1;
         GET_IOREQ_SERVER_INFO = 2;
@@ -31,6 +31,7 @@ open_enums! {
         SET_IRQ_LEVEL = 19;
         NR_VCPUS = 20;
     }
+
 }
 
 abi_consts! {
@@ -58,14 +59,14 @@ abi_consts! {
 }
 
 abi_structs! {
-    /// `struct xen_dm_op_create_ioreq_server`: the argument of [`DmOp::CREATE_IOREQ_SERVER`].
+    /// `struct xen_dm_op_create_ioreq_server`.
     pub struct DmOpCreateIoreqServer: "struct xen_dm_op_create_ioreq_server", size 6 {
         0 => handle_bufioreq: u8,
         1 => pad: [u8; 3],
         4 => id: u16,
     }
 
-    /// `struct xen_dm_op_get_ioreq_server_info`: the argument of [`DmOp::GET_IOREQ_SERVER_INFO`].
+    /// `struct xen_dm_op_get_ioreq_server_info`.
     pub struct DmOpGetIoreqServerInfo: "struct xen_dm_op_get_ioreq_server_info", size 24 {
         0 => id: u16,
         2 => flags: u16,
@@ -83,27 +84,27 @@ abi_structs! {
         16 => end: u64,
     }
 
-    /// `struct xen_dm_op_set_ioreq_server_state`: the argument of [`DmOp::SET_IOREQ_SERVER_STATE`].
+    /// `struct xen_dm_op_set_ioreq_server_state`.
     pub struct DmOpSetIoreqServerState: "struct xen_dm_op_set_ioreq_server_state", size 4 {
         0 => id: u16,
         2 => enabled: u8,
         3 => pad: u8,
     }
 
-    /// `struct xen_dm_op_destroy_ioreq_server`: the argument of [`DmOp::DESTROY_IOREQ_SERVER`].
+    /// `struct xen_dm_op_destroy_ioreq_server`.
     pub struct DmOpDestroyIoreqServer: "struct xen_dm_op_destroy_ioreq_server", size 4 {
         0 => id: u16,
         2 => pad: u16,
     }
 
-    /// `struct xen_dm_op_track_dirty_vram`: the argument of [`DmOp::TRACK_DIRTY_VRAM`].
+    /// `struct xen_dm_op_track_dirty_vram`.
     pub struct DmOpTrackDirtyVram: "struct xen_dm_op_track_dirty_vram", size 16 {
         0 => nr: u32,
         4 => pad: u32,
         8 => first_pfn: u64,
     }
 
-    /// `struct xen_dm_op_set_pci_intx_level`: the argument of [`DmOp::SET_PCI_INTX_LEVEL`].
+    /// `struct xen_dm_op_set_pci_intx_level`.
     pub struct DmOpSetPciIntxLevel: "struct xen_dm_op_set_pci_intx_level", size 6 {
         0 => domain: u16,
         2 => bus: u8,
@@ -112,19 +113,19 @@ abi_structs! {
         5 => level: u8,
     }
 
-    /// `struct xen_dm_op_set_isa_irq_level`: the argument of [`DmOp::SET_ISA_IRQ_LEVEL`].
+    /// `struct xen_dm_op_set_isa_irq_level`.
     pub struct DmOpSetIsaIrqLevel: "struct xen_dm_op_set_isa_irq_level", size 2 {
         0 => isa_irq: u8,
         1 => level: u8,
     }
 
-    /// `struct xen_dm_op_set_pci_link_route`: the argument of [`DmOp::SET_PCI_LINK_ROUTE`].
+    /// `struct xen_dm_op_set_pci_link_route`.
     pub struct DmOpSetPciLinkRoute: "struct xen_dm_op_set_pci_link_route", size 2 {
         0 => link: u8,
         1 => isa_irq: u8,
     }
 
-    /// `struct xen_dm_op_modified_memory`: the argument of [`DmOp::MODIFIED_MEMORY`].
+    /// `struct xen_dm_op_modified_memory`.
     pub struct DmOpModifiedMemory: "struct xen_dm_op_modified_memory", size 8 {
         0 => nr_extents: u32,
         4 => opaque: u32,
@@ -137,7 +138,7 @@ abi_structs! {
         8 => first_pfn: u64,
     }
 
-    /// `struct xen_dm_op_set_mem_type`: the argument of [`DmOp::SET_MEM_TYPE`].
+    /// `struct xen_dm_op_set_mem_type`.
     pub struct DmOpSetMemType: "struct xen_dm_op_set_mem_type", size 16 {
         0 => nr: u32,
         4 => mem_type: u16,
@@ -145,7 +146,7 @@ abi_structs! {
         8 => first_pfn: u64,
     }
 
-    /// `struct xen_dm_op_inject_event`: the argument of [`DmOp::INJECT_EVENT`].
+    /// `struct xen_dm_op_inject_event`.
     pub struct DmOpInjectEvent: "struct xen_dm_op_inject_event", size 24 {
         0 => vcpuid: u32,
         4 => vector: u8,
@@ -157,14 +158,14 @@ abi_structs! {
         16 => cr2: u64,
     }
 
-    /// `struct xen_dm_op_inject_msi`: the argument of [`DmOp::INJECT_MSI`].
+    /// `struct xen_dm_op_inject_msi`.
     pub struct DmOpInjectMsi: "struct xen_dm_op_inject_msi", size 16 {
         0 => data: u32,
         4 => pad: u32,
         8 => addr: u64,
     }
 
-    /// `struct xen_dm_op_map_mem_type_to_ioreq_server`: the argument of [`DmOp::MAP_MEM_TYPE_TO_IOREQ_SERVER`].
+    /// `struct xen_dm_op_map_mem_type_to_ioreq_server`.
     pub struct DmOpMapMemTypeToIoreqServer: "struct xen_dm_op_map_mem_type_to_ioreq_server", size 16 {
         0 => id: u16,
         2 => r#type: u16 as "type",
@@ -172,12 +173,12 @@ abi_structs! {
         8 => opaque: u64,
     }
 
-    /// `struct xen_dm_op_remote_shutdown`: the argument of [`DmOp::REMOTE_SHUTDOWN`].
+    /// `struct xen_dm_op_remote_shutdown`.
     pub struct DmOpRemoteShutdown: "struct xen_dm_op_remote_shutdown", size 4 {
         0 => reason: u32,
     }
 
-    /// `struct xen_dm_op_relocate_memory`: the argument of [`DmOp::RELOCATE_MEMORY`].
+    /// `struct xen_dm_op_relocate_memory`.
     pub struct DmOpRelocateMemory: "struct xen_dm_op_relocate_memory", size 24 {
         0 => size: u32,
         4 => pad: u32,
@@ -185,7 +186,7 @@ abi_structs! {
         16 => dst_gfn: u64,
     }
 
-    /// `struct xen_dm_op_pin_memory_cacheattr`: the argument of [`DmOp::PIN_MEMORY_CACHEATTR`].
+    /// `struct xen_dm_op_pin_memory_cacheattr`.
     pub struct DmOpPinMemoryCacheattr: "struct xen_dm_op_pin_memory_cacheattr", size 24 {
         0 => start: u64,
         8 => end: u64,
@@ -193,14 +194,14 @@ abi_structs! {
         20 => pad: u32,
     }
 
-    /// `struct xen_dm_op_set_irq_level`: the argument of [`DmOp::SET_IRQ_LEVEL`].
+    /// `struct xen_dm_op_set_irq_level`.
     pub struct DmOpSetIrqLevel: "struct xen_dm_op_set_irq_level", size 8 {
         0 => irq: u32,
         4 => level: u8,
         5 => pad: [u8; 3],
     }
 
-    /// `struct xen_dm_op_nr_vcpus`: the argument of [`DmOp::NR_VCPUS`].
+    /// `struct xen_dm_op_nr_vcpus`.
     pub struct DmOpNrVcpus: "struct xen_dm_op_nr_vcpus", size 4 {
         0 => vcpus: u32,
     }
@@ -217,10 +218,11 @@ abi_structs! {
         0 => h: GuestHandle<()>,
         8 => size: u64,
     }
+
 }
 
 abi_unions! {
-    /// Field `u` of [`DmOpArg`]: one of these, by what a field beside it says.
+    /// Payload: which member holds is said by a field beside it.
     pub union DmOpArgU: "__typeof__(((struct xen_dm_op*)0)->u)", [u64; 3] {
         create_ioreq_server / set_create_ioreq_server: DmOpCreateIoreqServer,
         get_ioreq_server_info / set_get_ioreq_server_info: DmOpGetIoreqServerInfo,
@@ -243,4 +245,5 @@ abi_unions! {
         pin_memory_cacheattr / set_pin_memory_cacheattr: DmOpPinMemoryCacheattr,
         nr_vcpus / set_nr_vcpus: DmOpNrVcpus,
     }
+
 }

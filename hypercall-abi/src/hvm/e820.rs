@@ -1,4 +1,4 @@
-//! The HVM memory map.
+//! The interface of this header.
 //!
 //! Xen public/hvm/e820.h.
 

@@ -1,4 +1,4 @@
-//! ACPI of HVM guests.
+//! The interface of this header.
 //!
 //! Xen public/arch-x86/guest-acpi.h.
 

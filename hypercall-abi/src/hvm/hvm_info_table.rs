@@ -1,4 +1,4 @@
-//! What the toolstack tells hvmloader.
+//! The interface of this header.
 //!
 //! Xen public/hvm/hvm_info_table.h.
 
@@ -27,4 +27,5 @@ abi_structs! {
         28 => high_mem_pgend: u32,
         32 => vcpu_online: [u8; 16],
     }
+
 }

@@ -1,11 +1,11 @@
-//! Parameters of HVM domains.
+//! The interface of this header.
 //!
 //! Xen public/hvm/params.h.
 
 use crate::macros::{abi_consts, open_enums};
 
 open_enums! {
-    /// Parameters of an HVM domain.
+    /// `HVM_PARAM_*`.
     pub enum HvmParam(u32) "HVM_PARAM_" {
         PAE_ENABLED = 4;
         DM_DOMAIN = 13;
@@ -52,6 +52,7 @@ open_enums! {
         PCI_INTX = 1;
         VECTOR = 2;
     }
+
 }
 
 abi_consts! {

@@ -1,4 +1,4 @@
-//! What a PVH kernel finds at `ebx` when it starts.
+//! The interface of this header.
 //!
 //! Xen public/arch-x86/hvm/start_info.h.
 
@@ -15,6 +15,7 @@ open_enums! {
         DISABLED = 6;
         PMEM = 7;
     }
+
 }
 
 abi_consts! {
@@ -53,4 +54,5 @@ abi_structs! {
         16 => r#type: u32 as "type",
         20 => reserved: u32,
     }
+
 }

@@ -1,4 +1,4 @@
-//! Block devices.
+//! The interface of this header.
 //!
 //! Xen public/io/blkif.h.
 
@@ -23,6 +23,7 @@ open_enums! {
         ERROR = -1;
         OKAY = 0;
     }
+
 }
 
 abi_consts! {
@@ -89,4 +90,5 @@ abi_structs! {
         10 => status: i16,
         12 => _hole1: [u8; 4] as "",
     }
+
 }

@@ -1,4 +1,4 @@
-//! The console ring.
+//! The interface of this header.
 //!
 //! Xen public/io/console.h.
 
@@ -14,4 +14,5 @@ abi_structs! {
         3080 => out_cons: u32,
         3084 => out_prod: u32,
     }
+
 }

@@ -1,4 +1,4 @@
-//! vchan rings.
+//! The interface of this header.
 //!
 //! Xen public/io/libxenvchan.h.
 
@@ -29,4 +29,5 @@ abi_structs! {
         22 => cli_notify: u8,
         23 => srv_notify: u8,
     }
+
 }

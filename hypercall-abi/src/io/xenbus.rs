@@ -1,11 +1,11 @@
-//! Device states.
+//! The interface of this header.
 //!
 //! Xen public/io/xenbus.h.
 
 use crate::macros::open_enums;
 
 open_enums! {
-    /// Device states in xenstore.
+    /// `XenbusState*`.
     pub enum XenbusState(u32) "XenbusState" {
         UNKNOWN = 0;
         INITIALISING = 1;
@@ -17,4 +17,5 @@ open_enums! {
         RECONFIGURING = 7;
         RECONFIGURED = 8;
     }
+
 }
