@@ -1,0 +1,273 @@
+//! The page allocator: buddy blocks per NUMA node and address zone.
+//!
+//! A zone is the number of significant bits of a frame number, so "addresses below 2^w" is "zones up to w-12", and two
+//! buddies lie in the same zone unless one of them starts at 0. Free blocks are linked through the frame table;
+//! every operation takes a number of steps bounded by nodes, zones and orders.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
+
+use arch::addr::Mfn;
+use arch::sync::SpinLock;
+
+use super::frame_table::{FrameTable, NOBODY, PageList, count};
+
+/// Largest block: 2^18 pages, 1 GiB.
+pub const MAX_ORDER: u32 = 18;
+const ORDERS: usize = MAX_ORDER as usize + 1;
+/// Frame numbers have up to 32 bits.
+const ZONES: usize = 33;
+
+/// Where a block may come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Constraint {
+    /// Addresses must fit in this many bits; 0: any.
+    pub address_bits: u32,
+    /// Preferred NUMA node.
+    pub node: Option<u8>,
+    /// Only that node.
+    pub exact_node: bool,
+}
+
+struct Zone {
+    orders: [PageList; ORDERS],
+    /// Bit n: a block of order n is free.
+    nonempty: u32,
+}
+
+struct Node {
+    zones: Box<[Zone]>,
+    free: u64,
+}
+
+struct State {
+    nodes: Vec<Node>,
+    free: u64,
+    /// Pages promised by XENMEM_claim_pages and not yet allocated.
+    claimed: u64,
+}
+
+/// The allocator.
+pub struct Buddy(SpinLock<State>);
+
+/// Figures for sysctl and debug keys, in pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Statistics {
+    /// Free pages.
+    pub free: u64,
+    /// Pages promised to claims.
+    pub claimed: u64,
+}
+
+fn zone_of(mfn: Mfn) -> usize {
+    (u64::BITS - mfn.get().leading_zeros()) as usize
+}
+
+impl Buddy {
+    /// An empty allocator for `nodes` NUMA nodes.
+    pub fn new(nodes: usize) -> Self {
+        let node = |_| Node {
+            zones: (0..ZONES)
+                .map(|_| Zone {
+                    orders: [const { PageList::new() }; ORDERS],
+                    nonempty: 0,
+                })
+                .collect(),
+            free: 0,
+        };
+        Self(SpinLock::new(State {
+            nodes: (0..nodes.max(1)).map(node).collect(),
+            free: 0,
+            claimed: 0,
+        }))
+    }
+
+    /// Puts a block in, merging it with free neighbours. Its pages' count words become "free", `DIRTY` as asked.
+    pub(super) fn free(&self, table: &FrameTable, mfn: Mfn, order: u32, dirty: bool) {
+        let word = (u64::from(NOBODY.0) << count::OWNER_SHIFT)
+            | count::RAM
+            | count::FREE
+            | if dirty { count::DIRTY } else { 0 };
+        let mut state = self.0.lock();
+        for i in 0..1u64 << order {
+            let page = table.known(mfn.offset(i));
+            page.order.store(NOT_A_HEAD, Ordering::Relaxed);
+            page.count.store(word, Ordering::Release);
+        }
+        state.insert(table, mfn, order);
+        state.free += 1 << order;
+        let node = state.node_of(table, mfn);
+        state.nodes[node].free += 1 << order;
+    }
+
+    /// Takes a block of 2^order pages. The count words still say "free"; the caller makes them what they become.
+    /// `unclaimed` asks that pages promised to claims stay available.
+    pub(super) fn allocate(
+        &self,
+        table: &FrameTable,
+        order: u32,
+        constraint: Constraint,
+        unclaimed: bool,
+    ) -> Option<Mfn> {
+        if order > MAX_ORDER {
+            return None;
+        }
+        let mut state = self.0.lock();
+        if unclaimed && state.free.saturating_sub(state.claimed) < 1 << order {
+            return None;
+        }
+        let top = match constraint.address_bits {
+            0 => ZONES - 1,
+            bits => (bits.checked_sub(arch::addr::PAGE_SHIFT)? as usize).min(ZONES - 1),
+        };
+        let count = state.nodes.len();
+        let first = match constraint.node {
+            Some(n) if usize::from(n) < count => usize::from(n),
+            Some(_) if constraint.exact_node => return None,
+            _ => 0,
+        };
+        let tries = if constraint.exact_node { 1 } else { count };
+        for i in 0..tries {
+            let node = (first + i) % count;
+            if let Some(mfn) = state.take(table, node, top, order) {
+                state.free -= 1 << order;
+                state.nodes[node].free -= 1 << order;
+                for i in 0..1u64 << order {
+                    // No longer findable as a free buddy.
+                    table
+                        .known(mfn.offset(i))
+                        .count
+                        .fetch_and(!count::FREE, Ordering::AcqRel);
+                }
+                return Some(mfn);
+            }
+        }
+        None
+    }
+
+    /// Promises `pages` to a claim. False if fewer are free and unpromised.
+    pub(super) fn claim(&self, pages: u64) -> bool {
+        let mut state = self.0.lock();
+        if state.free - state.claimed < pages {
+            return false;
+        }
+        state.claimed += pages;
+        true
+    }
+
+    /// Takes promises back (used up or withdrawn).
+    pub(super) fn unclaim(&self, pages: u64) {
+        let mut state = self.0.lock();
+        state.claimed = state.claimed.saturating_sub(pages);
+    }
+
+    /// Figures of the whole allocator.
+    pub fn statistics(&self) -> Statistics {
+        let state = self.0.lock();
+        Statistics {
+            free: state.free,
+            claimed: state.claimed,
+        }
+    }
+
+    /// Free pages of a node; 0 if there is no such node.
+    pub fn free_on_node(&self, node: usize) -> u64 {
+        self.0.lock().nodes.get(node).map_or(0, |n| n.free)
+    }
+
+    /// NUMA nodes.
+    pub fn nodes(&self) -> usize {
+        self.0.lock().nodes.len()
+    }
+
+    /// Free pages whose addresses fit in `bits`.
+    pub fn free_below(&self, bits: u32) -> u64 {
+        let state = self.0.lock();
+        let top = (bits.saturating_sub(arch::addr::PAGE_SHIFT) as usize).min(ZONES - 1);
+        state
+            .nodes
+            .iter()
+            .flat_map(|n| &n.zones[..=top])
+            .flat_map(|z| z.orders.iter().enumerate())
+            .map(|(order, list)| list.len() << order)
+            .sum()
+    }
+}
+
+impl State {
+    fn node_of(&self, table: &FrameTable, mfn: Mfn) -> usize {
+        usize::from(table.known(mfn).node.load(Ordering::Relaxed)).min(self.nodes.len() - 1)
+    }
+
+    fn list(&mut self, table: &FrameTable, node: usize, mfn: Mfn, order: u32, push: bool) {
+        let zone = &mut self.nodes[node].zones[zone_of(mfn)];
+        let list = &mut zone.orders[order as usize];
+        if push {
+            list.push(table, mfn);
+        } else {
+            list.remove(table, mfn);
+        }
+        if list.len() == 0 {
+            zone.nonempty &= !(1 << order);
+        } else {
+            zone.nonempty |= 1 << order;
+        }
+    }
+
+    fn insert(&mut self, table: &FrameTable, mut mfn: Mfn, mut order: u32) {
+        let node = self.node_of(table, mfn);
+        while order < MAX_ORDER {
+            let buddy = Mfn::new(mfn.get() ^ (1 << order));
+            let free = buddy.get() != 0
+                && zone_of(buddy) == zone_of(mfn)
+                && table.entry(buddy).is_some_and(|p| {
+                    p.count_word() & (count::RAM | count::FREE) == count::RAM | count::FREE
+                        && p.order.load(Ordering::Relaxed) == order as u8
+                })
+                && self.node_of(table, buddy) == node;
+            if !free {
+                break;
+            }
+            self.list(table, node, buddy, order, false);
+            table
+                .known(buddy)
+                .order
+                .store(NOT_A_HEAD, Ordering::Relaxed);
+            table.known(mfn).order.store(NOT_A_HEAD, Ordering::Relaxed);
+            mfn = Mfn::new(mfn.get() & !(1 << order));
+            order += 1;
+        }
+        table.known(mfn).order.store(order as u8, Ordering::Relaxed);
+        self.list(table, node, mfn, order, true);
+    }
+
+    fn take(&mut self, table: &FrameTable, node: usize, top: usize, order: u32) -> Option<Mfn> {
+        for zone in (0..=top).rev() {
+            let z = &self.nodes[node].zones[zone];
+            let fitting = z.nonempty >> order << order;
+            if fitting == 0 {
+                continue;
+            }
+            let mut have = fitting.trailing_zeros();
+            let mfn = z.orders[have as usize].first()?;
+            self.list(table, node, mfn, have, false);
+            while have > order {
+                // Keep the lower half, give the upper back.
+                have -= 1;
+                let upper = mfn.offset(1 << have);
+                table
+                    .known(upper)
+                    .order
+                    .store(have as u8, Ordering::Relaxed);
+                self.list(table, node, upper, have, true);
+            }
+            table.known(mfn).order.store(NOT_A_HEAD, Ordering::Relaxed);
+            return Some(mfn);
+        }
+        None
+    }
+}
+
+/// The order of a page that starts no free block.
+const NOT_A_HEAD: u8 = u8::MAX;

@@ -1,0 +1,459 @@
+//! Pages given to domains and taken back, and the accounting of that.
+
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use arch::addr::{Gfn, Mfn};
+use arch::sync::SpinLock;
+use hypercall_abi::Errno;
+
+use super::buddy::Constraint;
+use super::frame_table::{self, PageInfo, PageList, PageRef, count, put_page, raw};
+use super::page_type::{self, Kind, PageType};
+use super::{CpuMask, Memory, tlb};
+use crate::domain::{Domain, DomainId};
+use crate::host::host;
+use crate::preempt::Budget;
+
+/// What a domain's accounting lock protects.
+#[derive(Debug, Default)]
+struct Account {
+    pages: PageList,
+    /// Pages shared by the hypervisor (not in `pages`, nor limited).
+    shared: PageList,
+    max_pages: u64,
+    /// Pages claimed and not yet allocated.
+    claimed: u64,
+}
+
+/// An entry of a guest's memory map (public `e820entry`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MapEntry {
+    /// First byte.
+    pub start: u64,
+    /// Bytes.
+    pub size: u64,
+    /// E820 type.
+    pub kind: u32,
+}
+
+/// A domain's memory: accounting, its pages, what it may map.
+#[derive(Default)]
+pub struct DomainMemory {
+    account: SpinLock<Account>,
+    /// CPUs where it runs or ran since they last dropped its translations. The context switch puts CPUs in before
+    /// the domain's tables are loaded and takes them out after a full flush.
+    pub dirty_cpus: CpuMask,
+    /// Suspended page tables whose release someone must continue.
+    pub(super) unfinished: SpinLock<Vec<Mfn>>,
+    /// Machine frames of devices it may map besides a privileged domain's rights: first and last, inclusive.
+    devices: SpinLock<Vec<(u64, u64)>>,
+    has_devices: AtomicBool,
+    /// What XENMEM_set_memory_map said.
+    pub(super) map: SpinLock<Vec<MapEntry>>,
+}
+
+impl DomainMemory {
+    /// No memory yet, and none allowed.
+    pub const fn new() -> Self {
+        Self {
+            account: SpinLock::new(Account {
+                pages: PageList::new(),
+                shared: PageList::new(),
+                max_pages: 0,
+                claimed: 0,
+            }),
+            dirty_cpus: CpuMask::new(),
+            unfinished: SpinLock::new(Vec::new()),
+            devices: SpinLock::new(Vec::new()),
+            has_devices: AtomicBool::new(false),
+            map: SpinLock::new(Vec::new()),
+        }
+    }
+
+    /// Pages it has.
+    pub fn tot_pages(&self) -> u64 {
+        self.account.lock().pages.len()
+    }
+
+    /// Most pages it may have.
+    pub fn max_pages(&self) -> u64 {
+        self.account.lock().max_pages
+    }
+
+    /// Sets that limit. Pages beyond it stay, more are not given.
+    pub fn set_max_pages(&self, pages: u64) {
+        self.account.lock().max_pages = pages;
+    }
+
+    /// Pages shared with it by the hypervisor.
+    pub fn shared_pages(&self) -> u64 {
+        self.account.lock().shared.len()
+    }
+
+    /// Pages claimed for it and not yet allocated.
+    pub fn outstanding_claim(&self) -> u64 {
+        self.account.lock().claimed
+    }
+
+    /// Lets it map device frames `first..=last`, or takes that right away (domctl iomem_permission).
+    pub fn permit_device(&self, first: u64, last: u64, allow: bool) {
+        let mut devices = self.devices.lock();
+        let mut rest = Vec::with_capacity(devices.len() + 2);
+        for &(from, to) in devices.iter() {
+            if to < first || from > last {
+                rest.push((from, to));
+                continue;
+            }
+            if from < first {
+                rest.push((from, first - 1));
+            }
+            if to > last {
+                rest.push((last + 1, to));
+            }
+        }
+        if allow {
+            rest.push((first, last));
+        }
+        self.has_devices.store(!rest.is_empty(), Ordering::Release);
+        *devices = rest;
+    }
+
+    /// Whether it may map this frame of device memory.
+    pub fn may_map_device(&self, domain: &Domain, mfn: Mfn) -> bool {
+        let mm = &host().mm;
+        if mm.device_denied(mfn) {
+            return false;
+        }
+        domain.privileged
+            || self.has_devices.load(Ordering::Acquire)
+                && self
+                    .devices
+                    .lock()
+                    .iter()
+                    .any(|&(from, to)| (from..=to).contains(&mfn.get()))
+    }
+
+    /// Whether its mappings may choose cacheability: only domains with device memory (XSA-402).
+    pub fn may_control_caches(&self, domain: &Domain) -> bool {
+        domain.privileged || self.has_devices.load(Ordering::Acquire)
+    }
+
+    /// Calls `f` with each of its pages until it says stop. The account is locked meanwhile: for tools and audits.
+    pub fn for_each_page(&self, mut f: impl FnMut(Mfn) -> bool) {
+        let account = self.account.lock();
+        let table = &host().mm.frames;
+        let mut next = account.pages.first();
+        while let Some(mfn) = next {
+            if !f(mfn) {
+                return;
+            }
+            next = PageList::next(table, mfn);
+        }
+    }
+}
+
+/// How pages are wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AllocFlags {
+    /// Where they may lie.
+    pub place: Constraint,
+    /// The new owner overwrites them anyhow or is trusted with what they hold (dom0's builder).
+    pub no_scrub: bool,
+}
+
+impl Memory {
+    /// The count word of an allocated page with one reference, the owner's.
+    fn allocated(owner: DomainId, bits: u64) -> u64 {
+        (u64::from(owner.0) << count::OWNER_SHIFT) | count::RAM | count::ALLOCATED | bits | 1
+    }
+
+    /// Makes freshly allocated frames harmless: no CPU caches translations to them, and their old contents are gone.
+    fn clean(&self, mfn: Mfn, order: u32, no_scrub: bool) {
+        let mut newest: Option<u32> = None;
+        for i in 0..1u64 << order {
+            let mfn = mfn.offset(i);
+            let page = self.frames.known(mfn);
+            let dirty = page.count_word() & count::DIRTY != 0;
+            if dirty {
+                let stamp = page.stamp.load(Ordering::Acquire);
+                newest = Some(newest.map_or(stamp, |n| n.max(stamp)));
+                if !no_scrub {
+                    raw(mfn).zero();
+                }
+            }
+        }
+        if let Some(stamp) = newest {
+            tlb::flush_stale(None, stamp);
+        }
+    }
+
+    fn start(&self, page: &PageInfo, owner: DomainId, kind: Kind, bits: u64) {
+        page.flags.store(0, Ordering::Relaxed);
+        page.kind.store(kind.0, Ordering::Relaxed);
+        page.count
+            .store(Self::allocated(owner, bits), Ordering::Release);
+    }
+
+    /// Gives `domain` a block of 2^order pages. `EINVAL` if it is dying, `ENOMEM` if it has its limit or there is none.
+    pub fn alloc_domain_pages(
+        &self,
+        domain: &Domain,
+        order: u32,
+        how: AllocFlags,
+    ) -> Result<Mfn, Errno> {
+        let pages = 1u64.checked_shl(order).ok_or(Errno::ENOMEM)?;
+        let claimed = {
+            let account = domain.mem.account.lock();
+            if domain.is_dying() {
+                return Err(Errno::EINVAL);
+            }
+            if account.pages.len() + pages > account.max_pages {
+                return Err(Errno::ENOMEM);
+            }
+            account.claimed >= pages
+        };
+        let mfn = self
+            .buddy
+            .allocate(&self.frames, order, how.place, !claimed)
+            .ok_or(Errno::ENOMEM)?;
+        self.clean(mfn, order, how.no_scrub);
+        let mut account = domain.mem.account.lock();
+        // Both may have changed while the lock was not held.
+        if domain.is_dying() || account.pages.len() + pages > account.max_pages {
+            drop(account);
+            self.buddy.free(&self.frames, mfn, order, how.no_scrub);
+            return Err(Errno::ENOMEM);
+        }
+        for i in 0..pages {
+            let mfn = mfn.offset(i);
+            self.start(
+                self.frames.known(mfn),
+                domain.id,
+                Kind::new(PageType::None, 0, 0),
+                0,
+            );
+            account.pages.push(&self.frames, mfn);
+        }
+        let used = account.claimed.min(pages);
+        account.claimed -= used;
+        drop(account);
+        if used > 0 {
+            self.buddy.unclaim(used);
+        }
+        Ok(mfn)
+    }
+
+    /// A zeroed page of the hypervisor shared with `domain` (shared_info, grant table frames), writable by it or not.
+    /// It is never a page table. Freed by [`Self::free_shared_page`]. `ENOMEM`.
+    pub fn alloc_shared_page(&self, domain: DomainId, writable: bool) -> Result<PageRef, Errno> {
+        let mfn = self
+            .buddy
+            .allocate(&self.frames, 0, Constraint::default(), true)
+            .ok_or(Errno::ENOMEM)?;
+        self.clean(mfn, 0, true);
+        raw(mfn).zero();
+        let ty = if writable {
+            PageType::Writable
+        } else {
+            PageType::None
+        };
+        self.start(
+            self.frames.known(mfn),
+            domain,
+            Kind::new(ty, 1, Kind::VALIDATED),
+            count::SHARED,
+        );
+        self.m2p.clear(mfn);
+        if let Ok(domain) = host().domains.get(domain) {
+            domain.mem.account.lock().shared.push(&self.frames, mfn);
+        }
+        Ok(PageRef::from_raw(mfn))
+    }
+
+    /// Takes the hypervisor's reference to a shared page back. It is freed when the guest's mappings are gone, too.
+    pub fn free_shared_page(&self, page: PageRef) {
+        let info = page.info();
+        if info.take_allocation() {
+            let _ = page_type::put_type(page.mfn(), info, &Budget::new());
+        }
+        drop(page);
+    }
+
+    /// Gives up the owner's allocation of a page that the caller holds a reference on. False if that was done before.
+    /// The page is freed when its other references are gone.
+    pub fn release_allocation(&self, page: &PageRef) -> bool {
+        let released = page.info().take_allocation();
+        if released {
+            put_page(page.mfn());
+        }
+        released
+    }
+
+    /// The last reference went: takes the page from its owner's account and gives it to the allocator.
+    #[cold]
+    pub(super) fn free_last(&self, mfn: Mfn) {
+        let page = self.frames.known(mfn);
+        let word = page.count_word();
+        assert!(
+            page.kind_word().count() == 0,
+            "page {mfn} freed while in use as {:?}",
+            page.kind_word()
+        );
+        page.stamp.store(tlb::clock(), Ordering::Release);
+        if let Ok(owner) = host().domains.get(page.owner()) {
+            let mut account = owner.mem.account.lock();
+            if word & count::SHARED != 0 {
+                account.shared.remove(&self.frames, mfn);
+            } else {
+                account.pages.remove(&self.frames, mfn);
+            }
+        }
+        self.m2p.clear(mfn);
+        page.kind.store(0, Ordering::Release);
+        self.buddy.free(&self.frames, mfn, 0, true);
+    }
+
+    /// Promises `pages` to `domain` in all (XENMEM_claim_pages); 0 withdraws. `EINVAL`: it has as many already or may
+    /// not have so many; `ENOMEM`: not free.
+    pub fn claim(&self, domain: &Domain, pages: u64) -> Result<(), Errno> {
+        let mut account = domain.mem.account.lock();
+        if pages == 0 {
+            self.buddy.unclaim(core::mem::take(&mut account.claimed));
+            return Ok(());
+        }
+        if account.claimed != 0 || pages > account.max_pages {
+            return Err(Errno::EINVAL);
+        }
+        let more = pages
+            .checked_sub(account.pages.len())
+            .filter(|&m| m > 0)
+            .ok_or(Errno::EINVAL)?;
+        if !self.buddy.claim(more) {
+            return Err(Errno::ENOMEM);
+        }
+        account.claimed = more;
+        Ok(())
+    }
+
+    /// Moves a page into `domain`'s account, for a caller that holds the page's only reference and took its
+    /// allocation ([`steal_page`]). `ENOMEM` if the domain has its limit, `EINVAL` if it is dying; the page is the
+    /// caller's still.
+    pub fn assign_page(&self, domain: &Domain, mfn: Mfn) -> Result<(), Errno> {
+        let mut account = domain.mem.account.lock();
+        if domain.is_dying() {
+            return Err(Errno::EINVAL);
+        }
+        if account.pages.len() >= account.max_pages {
+            return Err(Errno::ENOMEM);
+        }
+        let page = self.frames.known(mfn);
+        self.start(page, domain.id, page.kind_word(), 0);
+        account.pages.push(&self.frames, mfn);
+        Ok(())
+    }
+
+    /// Takes a page away from `domain` for exchange or transfer: nobody else may refer to it. It leaves the account and
+    /// belongs to nobody; the caller has its only reference. `EINVAL`: not the domain's; `EBUSY`: in use.
+    pub fn steal_page(&self, domain: &Domain, mfn: Mfn) -> Result<(), Errno> {
+        let page = self.frames.ram(mfn).ok_or(Errno::EINVAL)?;
+        let mut account = domain.mem.account.lock();
+        let word = page.count_word();
+        if word & (count::SHARED | count::FREE) != 0 || page.owner() != domain.id {
+            return Err(Errno::EINVAL);
+        }
+        let only = Self::allocated(domain.id, 0);
+        let nobody = (u64::from(frame_table::NOBODY.0) << count::OWNER_SHIFT) | count::RAM | 1;
+        // With one reference, the allocation's, there can be no type in use (each comes with a reference).
+        if word & !count::DIRTY != only
+            || page
+                .count
+                .compare_exchange(word, nobody, Ordering::AcqRel, Ordering::Acquire)
+                .is_err()
+        {
+            return Err(Errno::EBUSY);
+        }
+        account.pages.remove(&self.frames, mfn);
+        // Its next owner must not be reached by the last one's stale translations (XSA-214).
+        page.stamp.store(tlb::clock(), Ordering::Release);
+        drop(account);
+        tlb::flush_stale(None, page.stamp.load(Ordering::Acquire));
+        page.kind.store(0, Ordering::Release);
+        Ok(())
+    }
+
+    /// Gives a stolen page to the allocator.
+    pub fn free_stolen(&self, mfn: Mfn) {
+        self.m2p.clear(mfn);
+        self.buddy.free(&self.frames, mfn, 0, true);
+    }
+
+    /// Frames for the hypervisor's own use: zeroed, nobody can reference them. `None` if there are none.
+    pub fn alloc_hypervisor_frames(&self, order: u32, place: Constraint) -> Option<Mfn> {
+        let mfn = self.buddy.allocate(&self.frames, order, place, true)?;
+        self.clean(mfn, order, true);
+        for i in 0..1u64 << order {
+            let mfn = mfn.offset(i);
+            raw(mfn).zero();
+            self.frames
+                .known(mfn)
+                .count
+                .store(count::RESERVED, Ordering::Release);
+        }
+        Some(mfn)
+    }
+
+    /// Gives frames of the hypervisor's back (or boot memory for the first time). They must be unreachable by then.
+    pub fn free_hypervisor_frames(&self, mfn: Mfn, order: u32) {
+        self.buddy.free(&self.frames, mfn, order, true);
+    }
+}
+
+/// Takes a domain's memory away, as far as the budget goes; `true` when nothing is left. Pages that others still refer
+/// to leave when those references go. The domain's vCPUs no longer run and hold no tables.
+pub fn relinquish(domain: &Domain, budget: &Budget) -> bool {
+    let mm = &host().mm;
+    if !super::finish_deferred(domain, budget) {
+        return false;
+    }
+    loop {
+        let mut found = None;
+        let mut seen = 0;
+        domain.mem.for_each_page(|mfn| {
+            let page = mm.frames.known(mfn);
+            let kind = page.kind_word();
+            let idle = page.count_word() & count::ALLOCATED == 0
+                && !kind.has(Kind::PARTIAL)
+                && !kind.has(Kind::PINNED);
+            seen += 1;
+            if !idle {
+                found = frame_table::get_page(mfn, domain.id).ok();
+            }
+            idle && seen < 1 << 14
+        });
+        let Some(page) = found else {
+            return true;
+        };
+        let (mfn, info) = (page.mfn(), page.info());
+        if page_type::clear_pinned(info) {
+            let dropped = page_type::put_type(mfn, info, budget);
+            put_page(mfn);
+            if dropped == page_type::Dropped::Suspended {
+                return false;
+            }
+        }
+        if page_type::finish(mfn, domain.id, budget) == page_type::Dropped::Suspended {
+            return false;
+        }
+        mm.release_allocation(&page);
+        drop(page);
+        if budget.spend(1) {
+            return false;
+        }
+    }
+}
+
+/// Makes a frame's machine-to-phys entry say `gfn`.
+pub(super) fn set_gfn(mfn: Mfn, gfn: Gfn) {
+    host().mm.m2p.set(mfn, gfn);
+}
