@@ -19,6 +19,7 @@ pub mod hypercall;
 pub mod irq;
 pub mod loader;
 pub mod mm;
+pub mod options;
 pub mod percpu;
 pub mod preempt;
 pub mod pv;
