@@ -9,7 +9,9 @@ extern crate alloc;
 
 pub mod acpi;
 pub mod addr;
+pub mod apic;
 pub mod boot;
+pub mod clock;
 pub mod console;
 pub mod cpu;
 pub mod entry;
@@ -19,9 +21,12 @@ pub mod guest;
 pub mod hosted;
 #[cfg_attr(not(target_os = "none"), allow(dead_code, unused_imports))]
 mod hw;
-#[cfg(not(target_os = "none"))]
+pub mod ioapic;
+pub mod msi;
 pub mod paging;
+pub mod pci;
 pub mod percpu;
+#[cfg(not(target_os = "none"))]
 pub mod sim;
 pub mod sync;
 pub mod tlb;

@@ -228,6 +228,7 @@ pub(crate) mod ports {
     pub(crate) fn inb(port: u16) -> u8 {
         read(port)
     }
+    #[allow(dead_code)]
     pub(crate) fn inw(port: u16) -> u16 {
         u16::from_le_bytes([read(port), read(port.wrapping_add(1))])
     }
@@ -237,9 +238,11 @@ pub(crate) mod ports {
     pub(crate) fn outb(port: u16, value: u8) {
         write(port, value.into())
     }
+    #[allow(dead_code)]
     pub(crate) fn outw(port: u16, value: u16) {
         write(port, value.into())
     }
+    #[allow(dead_code)]
     pub(crate) fn outl(port: u16, value: u32) {
         write(port, value)
     }
