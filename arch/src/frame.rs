@@ -150,6 +150,35 @@ impl RawFrame {
     }
 }
 
+/// An optional [`RawFrame`] that one CPU publishes and others read without a lock. Like `RawFrame` it carries no
+/// reference: whoever clears it waits until no reader can still use what it held.
+#[derive(Debug)]
+pub struct AtomicFrame(AtomicU64);
+
+impl AtomicFrame {
+    const NONE: u64 = u64::MAX;
+
+    /// Holds no frame.
+    pub const fn none() -> Self {
+        Self(AtomicU64::new(Self::NONE))
+    }
+
+    /// The frame, if there is one.
+    #[inline]
+    pub fn load(&self) -> Option<RawFrame> {
+        match self.0.load(Ordering::SeqCst) {
+            Self::NONE => None,
+            mfn => Some(RawFrame(Mfn(mfn))),
+        }
+    }
+
+    /// Publishes a frame, or takes it away.
+    pub fn store(&self, frame: Option<RawFrame>) {
+        self.0
+            .store(frame.map_or(Self::NONE, |f| f.0.get()), Ordering::SeqCst);
+    }
+}
+
 /// Where the direct map shows a frame.
 #[cfg(target_os = "none")]
 #[inline]

@@ -51,6 +51,16 @@ pub(crate) fn ram_frame(mfn: Mfn) -> *mut u8 {
     })
 }
 
+/// A frame of the simulated RAM. Nothing on this machine holds Rust objects in it.
+///
+/// # Panics
+/// If there is no such frame.
+pub fn frame(mfn: Mfn) -> crate::frame::RawFrame {
+    ram_frame(mfn);
+    // SAFETY: it is simulated RAM, which lives for the thread's life and holds only bytes.
+    unsafe { crate::frame::RawFrame::new(mfn) }
+}
+
 fn window(m: &Machine, va: GuestVa, len: usize) -> Result<std::ops::Range<usize>, Fault> {
     let start = va.get().checked_sub(m.guest_base).ok_or(Fault)? as usize;
     let end = start

