@@ -46,6 +46,10 @@ mod backend {
     pub(crate) use crate::sim::read_physical;
 
     pub(crate) type Window = crate::sim::Window;
+    pub(crate) fn fence() {}
+    pub(crate) fn rdtsc_ordered() -> u64 {
+        crate::sim::tsc()
+    }
     pub(crate) fn rdtsc() -> u64 {
         crate::sim::tsc()
     }
@@ -92,6 +96,20 @@ mod backend {
     pub(crate) fn rdtsc() -> u64 {
         // SAFETY: every x86-64 processor has a time-stamp counter.
         unsafe { _rdtsc() }
+    }
+    /// The time-stamp counter, read after everything before it has happened.
+    #[inline]
+    pub(crate) fn rdtsc_ordered() -> u64 {
+        // SAFETY: as in `rdtsc`; the fence has no other effect.
+        unsafe {
+            asm!("lfence", options(nostack, preserves_flags));
+            _rdtsc()
+        }
+    }
+    /// Orders all earlier memory accesses before all later ones, device registers and WRMSR included.
+    pub(crate) fn fence() {
+        // SAFETY: fences have no other effect.
+        unsafe { asm!("mfence", "lfence", options(nostack, preserves_flags)) };
     }
     pub(crate) fn cpuid(leaf: u32, subleaf: u32) -> [u32; 4] {
         let r = __cpuid_count(leaf, subleaf);

@@ -21,7 +21,7 @@ pub struct CpuInfo {
     pub user: usize,
     reserved: [u64; 29],
     /// For the entry code (`entry::EntryBlock`).
-    pub entry: [u64; 32],
+    pub entry: crate::entry::EntryBlock,
 }
 
 const _: () = assert!(size_of::<CpuInfo>() == CPU_INFO_SIZE);
@@ -47,7 +47,7 @@ mod hosted {
 
     thread_local! {
         static INFO: UnsafeCell<CpuInfo> = const {
-            UnsafeCell::new(CpuInfo { this: 0, cpu: 0, apic_id: 0, user: 0, reserved: [0; 29], entry: [0; 32] })
+            UnsafeCell::new(CpuInfo { this: 0, cpu: 0, apic_id: 0, user: 0, reserved: [0; 29], entry: crate::entry::EntryBlock::new() })
         };
     }
 

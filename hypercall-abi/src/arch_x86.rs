@@ -1,4 +1,4 @@
-//! The interface of this header.
+//! x86-64: registers, selectors, address-space layout, trap tables.
 //!
 //! Xen public/arch-x86/xen.h, public/arch-x86/xen-x86_64.h.
 
@@ -12,7 +12,6 @@ open_enums! {
         GS_KERNEL = 2;
         GS_USER_SEL = 3;
     }
-
 }
 
 abi_consts! {
@@ -105,7 +104,7 @@ abi_consts! {
 }
 
 abi_structs! {
-    /// `struct iret_context`.
+    /// The frame that the `iret` hypercall pops.
     pub struct IretContext: "struct iret_context", size 72 {
         0 => rax: u64,
         8 => r11: u64,
@@ -118,7 +117,7 @@ abi_structs! {
         64 => ss: u64,
     }
 
-    /// `struct cpu_user_regs`.
+    /// General registers of a vCPU.
     pub struct CpuUserRegs: "struct cpu_user_regs", size 200 {
         0 => r15: u64,
         8 => r14: u64,
@@ -162,7 +161,7 @@ abi_structs! {
         8 => pad: u64,
     }
 
-    /// `struct trap_info`.
+    /// One entry of a PV guest's trap table.
     pub struct TrapInfo: "struct trap_info", size 16 {
         0 => vector: u8,
         1 => flags: u8,
@@ -171,12 +170,12 @@ abi_structs! {
         8 => address: u64,
     }
 
-    /// Unnamed in C.
+    /// Member `fpu_ctxt` of [`VcpuGuestContext`].
     pub struct FpuCtxt: "__typeof__(((struct vcpu_guest_context*)0)->fpu_ctxt)", size 512 {
         0 => x: [u8; 512],
     }
 
-    /// `struct vcpu_guest_context`.
+    /// All registers of a PV vCPU.
     pub struct VcpuGuestContext: "struct vcpu_guest_context", size 5168 {
         0 => fpu_ctxt: FpuCtxt,
         512 => flags: u64,
@@ -231,5 +230,4 @@ abi_structs! {
         4 => flags: u32,
         8 => val: u64,
     }
-
 }

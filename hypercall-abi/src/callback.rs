@@ -1,11 +1,11 @@
-//! The interface of this header.
+//! Entry points of a PV guest.
 //!
 //! Xen public/callback.h.
 
 use crate::macros::{abi_consts, abi_structs, open_enums};
 
 open_enums! {
-    /// `CALLBACKTYPE_*`.
+    /// Entry points that a PV guest registers.
     pub enum CallbackType(u16) "CALLBACKTYPE_" {
         EVENT = 0;
         FAILSAFE = 1;
@@ -16,12 +16,11 @@ open_enums! {
         SYSCALL32 = 7;
     }
 
-    /// `CALLBACKOP_*`.
+    /// Commands of `callback_op`.
     pub enum CallbackOp(u32) "CALLBACKOP_" {
         REGISTER = 0;
         UNREGISTER = 1;
     }
-
 }
 
 abi_consts! {
@@ -32,7 +31,7 @@ abi_consts! {
 }
 
 abi_structs! {
-    /// `struct callback_register`.
+    /// `struct callback_register`: the argument of [`CallbackOp::REGISTER`].
     pub struct CallbackRegister: "struct callback_register", size 16 {
         0 => r#type: CallbackType as "type",
         2 => flags: u16,
@@ -40,10 +39,9 @@ abi_structs! {
         8 => address: u64,
     }
 
-    /// `struct callback_unregister`.
+    /// `struct callback_unregister`: the argument of [`CallbackOp::UNREGISTER`].
     pub struct CallbackUnregister: "struct callback_unregister", size 4 {
         0 => r#type: CallbackType as "type",
         2 => _unused: u16,
     }
-
 }

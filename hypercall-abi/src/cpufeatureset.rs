@@ -1,11 +1,11 @@
-//! The interface of this header.
+//! Numbers of CPU features.
 //!
 //! Xen public/arch-x86/cpufeatureset.h.
 
 use crate::macros::open_enums;
 
 open_enums! {
-    /// `XEN_X86_FEATURE_*`.
+    /// Bits of a CPU featureset: word * 32 + bit.
     pub enum CpuFeature(u32) "XEN_X86_FEATURE_" {
         FPU = 0;
         VME = 1;
@@ -240,5 +240,4 @@ open_enums! {
         TSA_SQ_NO = 577;
         TSA_L1_NO = 578;
     }
-
 }

@@ -1,4 +1,4 @@
-//! The interface of this header.
+//! CPUID leaves by which a guest recognises the hypervisor.
 //!
 //! Xen public/arch-x86/cpuid.h.
 

@@ -1,6 +1,15 @@
-//! The interface of this header.
+//! Control of domains, for the tools. Layouts of interface version 0x15 (Xen 4.17).
 //!
 //! Xen public/domctl.h.
+
+pub(crate) mod debug;
+pub(crate) mod device;
+pub(crate) mod sched;
+pub(crate) mod vcpu;
+pub use debug::*;
+pub use device::*;
+pub use sched::*;
+pub use vcpu::*;
 
 use crate::GuestHandle;
 use crate::event_channel::EvtchnPort;
@@ -8,7 +17,7 @@ use crate::macros::{abi_consts, abi_structs, abi_unions, open_enums};
 use crate::xen::DomId;
 
 open_enums! {
-    /// `XEN_DOMCTL_SHADOW_OP_*`.
+    /// Sub-commands of `DomctlCmd::SHADOW_OP`.
     pub enum DomctlShadowCmd(u32) "XEN_DOMCTL_SHADOW_OP_" {
         OFF = 0;
         ENABLE = 32;
@@ -20,7 +29,7 @@ open_enums! {
         ENABLE_LOGDIRTY = 2;
     }
 
-    /// `XEN_SCHEDULER_*`.
+    /// Schedulers by number.
     pub enum Scheduler(u32) "XEN_SCHEDULER_" {
         CREDIT = 5;
         CREDIT2 = 6;
@@ -29,7 +38,7 @@ open_enums! {
         NULL = 9;
     }
 
-    /// `XEN_DOMCTL_SCHEDOP_*`.
+    /// Sub-commands of `DomctlCmd::SCHEDULER_OP`.
     pub enum DomctlSchedOp(u32) "XEN_DOMCTL_SCHEDOP_" {
         PUTINFO = 0;
         GETINFO = 1;
@@ -37,7 +46,7 @@ open_enums! {
         GETVCPUINFO = 3;
     }
 
-    /// `XEN_DOMCTL_SENDTRIGGER_*`.
+    /// What `DomctlCmd::SENDTRIGGER` injects.
     pub enum SendTrigger(u32) "XEN_DOMCTL_SENDTRIGGER_" {
         NMI = 0;
         RESET = 1;
@@ -143,7 +152,7 @@ open_enums! {
         SET_OPTION = 6;
     }
 
-    /// `XEN_DOMCTL_*`.
+    /// Commands of `domctl`.
     pub enum DomctlCmd(u32) "XEN_DOMCTL_" {
         CREATEDOMAIN = 1;
         DESTROYDOMAIN = 2;
@@ -220,7 +229,6 @@ open_enums! {
         GDBSX_UNPAUSEVCPU = 1002;
         GDBSX_DOMSTATUS = 1003;
     }
-
 }
 
 abi_consts! {
@@ -312,7 +320,7 @@ abi_consts! {
 }
 
 abi_structs! {
-    /// `struct xen_domctl_createdomain`.
+    /// `struct xen_domctl_createdomain`: the argument of [`DomctlCmd::CREATEDOMAIN`].
     pub struct DomctlCreatedomain: "struct xen_domctl_createdomain", size 64 {
         0 => ssidref: u32,
         4 => handle: [u8; 16],
@@ -328,7 +336,7 @@ abi_structs! {
         56 => arch: crate::arch_x86::ArchDomainconfig,
     }
 
-    /// `struct xen_domctl_getdomaininfo`.
+    /// `struct xen_domctl_getdomaininfo`: the argument of [`DomctlCmd::GETDOMAININFO`].
     pub struct DomctlGetdomaininfo: "struct xen_domctl_getdomaininfo", size 112 {
         0 => domain: DomId,
         2 => pad1: u16,
@@ -350,7 +358,7 @@ abi_structs! {
         104 => arch_config: crate::arch_x86::ArchDomainconfig,
     }
 
-    /// `struct xen_domctl_getpageframeinfo3`.
+    /// `struct xen_domctl_getpageframeinfo3`: the argument of [`DomctlCmd::GETPAGEFRAMEINFO3`].
     pub struct DomctlGetpageframeinfo3: "struct xen_domctl_getpageframeinfo3", size 16 {
         0 => num: u64,
         8 => array: GuestHandle<u64>,
@@ -362,7 +370,7 @@ abi_structs! {
         4 => dirty_count: u32,
     }
 
-    /// `struct xen_domctl_shadow_op`.
+    /// `struct xen_domctl_shadow_op`: the argument of [`DomctlCmd::SHADOW_OP`].
     pub struct DomctlShadowOp: "struct xen_domctl_shadow_op", size 40 {
         0 => op: DomctlShadowCmd,
         4 => mode: u32,
@@ -373,359 +381,47 @@ abi_structs! {
         32 => stats: DomctlShadowOpStats,
     }
 
-    /// `struct xen_domctl_max_mem`.
+    /// `struct xen_domctl_max_mem`: the argument of [`DomctlCmd::MAX_MEM`].
     pub struct DomctlMaxMem: "struct xen_domctl_max_mem", size 8 {
         0 => max_memkb: u64,
     }
 
-    /// `struct xen_domctl_vcpucontext`.
-    pub struct DomctlVcpucontext: "struct xen_domctl_vcpucontext", size 16 {
-        0 => vcpu: u32,
-        4 => _hole0: [u8; 4] as "",
-        8 => ctxt: GuestHandle<crate::arch_x86::VcpuGuestContext>,
-    }
-
-    /// `struct xen_domctl_getvcpuinfo`.
-    pub struct DomctlGetvcpuinfo: "struct xen_domctl_getvcpuinfo", size 24 {
-        0 => vcpu: u32,
-        4 => online: u8,
-        5 => blocked: u8,
-        6 => running: u8,
-        7 => _hole0: [u8; 1] as "",
-        8 => cpu_time: u64,
-        16 => cpu: u32,
-        20 => _hole1: [u8; 4] as "",
-    }
-
-    /// `struct xen_domctl_nodeaffinity`.
-    pub struct DomctlNodeaffinity: "struct xen_domctl_nodeaffinity", size 16 {
-        0 => nodemap: crate::xen::XenctlBitmap,
-    }
-
-    /// `struct xen_domctl_vcpuaffinity`.
-    pub struct DomctlVcpuaffinity: "struct xen_domctl_vcpuaffinity", size 40 {
-        0 => vcpu: u32,
-        4 => flags: u32,
-        8 => cpumap_hard: crate::xen::XenctlBitmap,
-        24 => cpumap_soft: crate::xen::XenctlBitmap,
-    }
-
-    /// `struct xen_domctl_max_vcpus`.
-    pub struct DomctlMaxVcpus: "struct xen_domctl_max_vcpus", size 4 {
-        0 => max: u32,
-    }
-
-    /// `struct xen_domctl_sched_credit`.
-    pub struct DomctlSchedCredit: "struct xen_domctl_sched_credit", size 4 {
-        0 => weight: u16,
-        2 => cap: u16,
-    }
-
-    /// `struct xen_domctl_sched_credit2`.
-    pub struct DomctlSchedCredit2: "struct xen_domctl_sched_credit2", size 4 {
-        0 => weight: u16,
-        2 => cap: u16,
-    }
-
-    /// `struct xen_domctl_sched_rtds`.
-    pub struct DomctlSchedRtds: "struct xen_domctl_sched_rtds", size 12 {
-        0 => period: u32,
-        4 => budget: u32,
-        8 => flags: u32,
-    }
-
-    /// `struct xen_domctl_schedparam_vcpu`.
-    pub struct DomctlSchedparamVcpu: "struct xen_domctl_schedparam_vcpu", size 16 {
-        0 => u: DomctlSchedparamVcpuU,
-        12 => vcpuid: u32,
-    }
-
-    /// Unnamed in C.
-    pub struct DomctlSchedulerOpUV: "__typeof__(((__typeof__(((struct xen_domctl_scheduler_op*)0)->u)*)0)->v)", size 16 {
-        0 => vcpus: GuestHandle<DomctlSchedparamVcpu>,
-        8 => nr_vcpus: u32,
-        12 => padding: u32,
-    }
-
-    /// `struct xen_domctl_scheduler_op`.
-    pub struct DomctlSchedulerOp: "struct xen_domctl_scheduler_op", size 24 {
-        0 => sched_id: Scheduler,
-        4 => cmd: DomctlSchedOp,
-        8 => u: DomctlSchedulerOpU,
-    }
-
-    /// `struct xen_domctl_setdomainhandle`.
+    /// `struct xen_domctl_setdomainhandle`: the argument of [`DomctlCmd::SETDOMAINHANDLE`].
     pub struct DomctlSetdomainhandle: "struct xen_domctl_setdomainhandle", size 16 {
         0 => handle: [u8; 16],
     }
 
-    /// `struct xen_domctl_setdebugging`.
+    /// `struct xen_domctl_setdebugging`: the argument of [`DomctlCmd::SETDEBUGGING`].
     pub struct DomctlSetdebugging: "struct xen_domctl_setdebugging", size 1 {
         0 => enable: u8,
     }
 
-    /// `struct xen_domctl_irq_permission`.
-    pub struct DomctlIrqPermission: "struct xen_domctl_irq_permission", size 8 {
-        0 => pirq: u32,
-        4 => allow_access: u8,
-        5 => pad: [u8; 3],
-    }
-
-    /// `struct xen_domctl_iomem_permission`.
-    pub struct DomctlIomemPermission: "struct xen_domctl_iomem_permission", size 24 {
-        0 => first_mfn: u64,
-        8 => nr_mfns: u64,
-        16 => allow_access: u8,
-        17 => _hole0: [u8; 7] as "",
-    }
-
-    /// `struct xen_domctl_ioport_permission`.
-    pub struct DomctlIoportPermission: "struct xen_domctl_ioport_permission", size 12 {
-        0 => first_port: u32,
-        4 => nr_ports: u32,
-        8 => allow_access: u8,
-        9 => _hole0: [u8; 3] as "",
-    }
-
-    /// `struct xen_domctl_hypercall_init`.
+    /// `struct xen_domctl_hypercall_init`: the argument of [`DomctlCmd::HYPERCALL_INIT`].
     pub struct DomctlHypercallInit: "struct xen_domctl_hypercall_init", size 8 {
         0 => gmfn: u64,
     }
 
-    /// `struct xen_domctl_settimeoffset`.
+    /// `struct xen_domctl_settimeoffset`: the argument of [`DomctlCmd::SETTIMEOFFSET`].
     pub struct DomctlSettimeoffset: "struct xen_domctl_settimeoffset", size 8 {
         0 => time_offset_seconds: i64,
     }
 
-    /// `struct xen_domctl_hvmcontext`.
-    pub struct DomctlHvmcontext: "struct xen_domctl_hvmcontext", size 16 {
-        0 => size: u32,
-        4 => _hole0: [u8; 4] as "",
-        8 => buffer: GuestHandle<u8>,
-    }
-
-    /// `struct xen_domctl_address_size`.
-    pub struct DomctlAddressSize: "struct xen_domctl_address_size", size 4 {
-        0 => size: u32,
-    }
-
-    /// `struct xen_domctl_sendtrigger`.
-    pub struct DomctlSendtrigger: "struct xen_domctl_sendtrigger", size 8 {
-        0 => trigger: u32,
-        4 => vcpu: u32,
-    }
-
-    /// Unnamed in C.
-    pub struct DomctlAssignDeviceUPci: "__typeof__(((__typeof__(((struct xen_domctl_assign_device*)0)->u)*)0)->pci)", size 4 {
-        0 => machine_sbdf: u32,
-    }
-
-    /// Unnamed in C.
-    pub struct DomctlAssignDeviceUDt: "__typeof__(((__typeof__(((struct xen_domctl_assign_device*)0)->u)*)0)->dt)", size 16 {
-        0 => size: u32,
-        4 => _hole0: [u8; 4] as "",
-        8 => path: GuestHandle<u8>,
-    }
-
-    /// `struct xen_domctl_assign_device`.
-    pub struct DomctlAssignDevice: "struct xen_domctl_assign_device", size 24 {
-        0 => dev: u32,
-        4 => flags: u32,
-        8 => u: DomctlAssignDeviceU,
-    }
-
-    /// `struct xen_domctl_get_device_group`.
-    pub struct DomctlGetDeviceGroup: "struct xen_domctl_get_device_group", size 24 {
-        0 => machine_sbdf: u32,
-        4 => max_sdevs: u32,
-        8 => num_sdevs: u32,
-        12 => _hole0: [u8; 4] as "",
-        16 => sdev_array: GuestHandle<u32>,
-    }
-
-    /// Unnamed in C.
-    pub struct DomctlBindPtIrqUIsa: "__typeof__(((__typeof__(((struct xen_domctl_bind_pt_irq*)0)->u)*)0)->isa)", size 1 {
-        0 => isa_irq: u8,
-    }
-
-    /// Unnamed in C.
-    pub struct DomctlBindPtIrqUPci: "__typeof__(((__typeof__(((struct xen_domctl_bind_pt_irq*)0)->u)*)0)->pci)", size 3 {
-        0 => bus: u8,
-        1 => device: u8,
-        2 => intx: u8,
-    }
-
-    /// Unnamed in C.
-    pub struct DomctlBindPtIrqUMsi: "__typeof__(((__typeof__(((struct xen_domctl_bind_pt_irq*)0)->u)*)0)->msi)", size 16 {
-        0 => gvec: u8,
-        1 => _hole0: [u8; 3] as "",
-        4 => gflags: u32,
-        8 => gtable: u64,
-    }
-
-    /// Unnamed in C.
-    pub struct DomctlBindPtIrqUSpi: "__typeof__(((__typeof__(((struct xen_domctl_bind_pt_irq*)0)->u)*)0)->spi)", size 2 {
-        0 => spi: u16,
-    }
-
-    /// `struct xen_domctl_bind_pt_irq`.
-    pub struct DomctlBindPtIrq: "struct xen_domctl_bind_pt_irq", size 24 {
-        0 => machine_irq: u32,
-        4 => irq_type: u32,
-        8 => u: DomctlBindPtIrqU,
-    }
-
-    /// `struct xen_domctl_memory_mapping`.
-    pub struct DomctlMemoryMapping: "struct xen_domctl_memory_mapping", size 32 {
-        0 => first_gfn: u64,
-        8 => first_mfn: u64,
-        16 => nr_mfns: u64,
-        24 => add_mapping: u32,
-        28 => padding: u32,
-    }
-
-    /// `struct xen_domctl_ioport_mapping`.
-    pub struct DomctlIoportMapping: "struct xen_domctl_ioport_mapping", size 16 {
-        0 => first_gport: u32,
-        4 => first_mport: u32,
-        8 => nr_ports: u32,
-        12 => add_mapping: u32,
-    }
-
-    /// `struct xen_domctl_ext_vcpucontext`.
-    pub struct DomctlExtVcpucontext: "struct xen_domctl_ext_vcpucontext", size 64 {
-        0 => vcpu: u32,
-        4 => size: u32,
-        8 => syscall32_callback_eip: u64,
-        16 => sysenter_callback_eip: u64,
-        24 => syscall32_callback_cs: u16,
-        26 => sysenter_callback_cs: u16,
-        28 => syscall32_disables_events: u8,
-        29 => sysenter_disables_events: u8,
-        30 => _hole0: [u8; 2] as "",
-        32 => u: DomctlExtVcpucontextU as "",
-    }
-
-    /// `struct xen_domctl_set_target`.
+    /// `struct xen_domctl_set_target`: the argument of [`DomctlCmd::SET_TARGET`].
     pub struct DomctlSetTarget: "struct xen_domctl_set_target", size 2 {
         0 => target: DomId,
     }
 
-    /// `struct xen_domctl_cpu_policy`.
-    pub struct DomctlCpuPolicy: "struct xen_domctl_cpu_policy", size 40 {
-        0 => nr_leaves: u32,
-        4 => nr_msrs: u32,
-        8 => leaves: GuestHandle<crate::arch_x86::CpuidLeaf>,
-        16 => msrs: GuestHandle<crate::arch_x86::MsrEntry>,
-        24 => err_leaf: u32,
-        28 => err_subleaf: u32,
-        32 => err_msr: u32,
-        36 => _hole0: [u8; 4] as "",
-    }
-
-    /// `struct xen_domctl_subscribe`.
-    pub struct DomctlSubscribe: "struct xen_domctl_subscribe", size 4 {
-        0 => port: u32,
-    }
-
-    /// `struct xen_domctl_debug_op`.
-    pub struct DomctlDebugOp: "struct xen_domctl_debug_op", size 8 {
-        0 => op: u32,
-        4 => vcpu: u32,
-    }
-
-    /// `struct xen_domctl_hvmcontext_partial`.
-    pub struct DomctlHvmcontextPartial: "struct xen_domctl_hvmcontext_partial", size 24 {
-        0 => r#type: u32 as "type",
-        4 => instance: u32,
-        8 => bufsz: u64,
-        16 => buffer: GuestHandle<u8>,
-    }
-
-    /// `struct xen_domctl_tsc_info`.
-    pub struct DomctlTscInfo: "struct xen_domctl_tsc_info", size 24 {
-        0 => tsc_mode: u32,
-        4 => gtsc_khz: u32,
-        8 => incarnation: u32,
-        12 => pad: u32,
-        16 => elapsed_nsec: u64,
-    }
-
-    /// `struct xen_domctl_gdbsx_memio`.
-    pub struct DomctlGdbsxMemio: "struct xen_domctl_gdbsx_memio", size 40 {
-        0 => pgd3val: u64,
-        8 => gva: u64,
-        16 => uva: u64,
-        24 => len: u32,
-        28 => gwr: u8,
-        29 => _hole0: [u8; 3] as "",
-        32 => remain: u32,
-        36 => _hole1: [u8; 4] as "",
-    }
-
-    /// `struct xen_domctl_gdbsx_pauseunp_vcpu`.
-    pub struct DomctlGdbsxPauseunpVcpu: "struct xen_domctl_gdbsx_pauseunp_vcpu", size 4 {
-        0 => vcpu: u32,
-    }
-
-    /// `struct xen_domctl_gdbsx_domstatus`.
-    pub struct DomctlGdbsxDomstatus: "struct xen_domctl_gdbsx_domstatus", size 12 {
-        0 => paused: u8,
-        1 => _hole0: [u8; 3] as "",
-        4 => vcpu_id: u32,
-        8 => vcpu_ev: u32,
-    }
-
-    /// Unnamed in C.
-    pub struct DomctlVmEventOpUEnable: "__typeof__(((__typeof__(((struct xen_domctl_vm_event_op*)0)->u)*)0)->enable)", size 4 {
-        0 => port: u32,
-    }
-
-    /// `struct xen_domctl_vm_event_op`.
-    pub struct DomctlVmEventOp: "struct xen_domctl_vm_event_op", size 12 {
-        0 => op: u32,
-        4 => mode: u32,
-        8 => u: DomctlVmEventOpU,
-    }
-
-    /// `struct xen_domctl_mem_sharing_op`.
-    pub struct DomctlMemSharingOp: "struct xen_domctl_mem_sharing_op", size 2 {
-        0 => op: u8,
-        1 => u: DomctlMemSharingOpU,
-    }
-
-    /// `struct xen_domctl_audit_p2m`.
-    pub struct DomctlAuditP2m: "struct xen_domctl_audit_p2m", size 24 {
-        0 => orphans: u64,
-        8 => m2p_bad: u64,
-        16 => p2m_bad: u64,
-    }
-
-    /// `struct xen_domctl_set_virq_handler`.
+    /// `struct xen_domctl_set_virq_handler`: the argument of [`DomctlCmd::SET_VIRQ_HANDLER`].
     pub struct DomctlSetVirqHandler: "struct xen_domctl_set_virq_handler", size 4 {
         0 => virq: u32,
     }
 
-    /// `struct xen_domctl_vcpuextstate`.
-    pub struct DomctlVcpuextstate: "struct xen_domctl_vcpuextstate", size 32 {
-        0 => vcpu: u32,
-        4 => _hole0: [u8; 4] as "",
-        8 => xfeature_mask: u64,
-        16 => size: u64,
-        24 => buffer: GuestHandle<u64>,
-    }
-
-    /// `struct xen_domctl_set_access_required`.
-    pub struct DomctlSetAccessRequired: "struct xen_domctl_set_access_required", size 1 {
-        0 => access_required: u8,
-    }
-
-    /// `struct xen_domctl_set_broken_page_p2m`.
+    /// `struct xen_domctl_set_broken_page_p2m`: the argument of [`DomctlCmd::SET_BROKEN_PAGE_P2M`].
     pub struct DomctlSetBrokenPageP2m: "struct xen_domctl_set_broken_page_p2m", size 8 {
         0 => pfn: u64,
     }
 
-    /// `struct xen_domctl_cacheflush`.
+    /// `struct xen_domctl_cacheflush`: the argument of [`DomctlCmd::CACHEFLUSH`].
     pub struct DomctlCacheflush: "struct xen_domctl_cacheflush", size 16 {
         0 => start_pfn: u64,
         8 => nr_pfns: u64,
@@ -736,86 +432,7 @@ abi_structs! {
         0 => size: u64,
     }
 
-    /// `struct xen_domctl_vcpu_msr`.
-    pub struct DomctlVcpuMsr: "struct xen_domctl_vcpu_msr", size 16 {
-        0 => index: u32,
-        4 => reserved: u32,
-        8 => value: u64,
-    }
-
-    /// `struct xen_domctl_vcpu_msrs`.
-    pub struct DomctlVcpuMsrs: "struct xen_domctl_vcpu_msrs", size 16 {
-        0 => vcpu: u32,
-        4 => msr_count: u32,
-        8 => msrs: GuestHandle<DomctlVcpuMsr>,
-    }
-
-    /// `struct xen_domctl_vnuma`.
-    pub struct DomctlVnuma: "struct xen_domctl_vnuma", size 48 {
-        0 => nr_vnodes: u32,
-        4 => nr_vmemranges: u32,
-        8 => nr_vcpus: u32,
-        12 => pad: u32,
-        16 => vdistance: GuestHandle<u32>,
-        24 => vcpu_to_vnode: GuestHandle<u32>,
-        32 => vnode_to_pnode: GuestHandle<u32>,
-        40 => vmemrange: GuestHandle<crate::memory::Vmemrange>,
-    }
-
-    /// `struct xen_domctl_psr_cmt_op`.
-    pub struct DomctlPsrCmtOp: "struct xen_domctl_psr_cmt_op", size 8 {
-        0 => cmd: u32,
-        4 => data: u32,
-    }
-
-    /// Unnamed in C.
-    pub struct DomctlMonitorOpUMovToCr: "__typeof__(((__typeof__(((struct xen_domctl_monitor_op*)0)->u)*)0)->mov_to_cr)", size 16 {
-        0 => index: u8,
-        1 => sync: u8,
-        2 => onchangeonly: u8,
-        3 => pad1: u8,
-        4 => pad2: u32,
-        8 => bitmask: u64,
-    }
-
-    /// Unnamed in C.
-    pub struct DomctlMonitorOpUMovToMsr: "__typeof__(((__typeof__(((struct xen_domctl_monitor_op*)0)->u)*)0)->mov_to_msr)", size 8 {
-        0 => msr: u32,
-        4 => onchangeonly: u8,
-        5 => _hole0: [u8; 3] as "",
-    }
-
-    /// Unnamed in C.
-    pub struct DomctlMonitorOpUGuestRequest: "__typeof__(((__typeof__(((struct xen_domctl_monitor_op*)0)->u)*)0)->guest_request)", size 2 {
-        0 => sync: u8,
-        1 => allow_userspace: u8,
-    }
-
-    /// Unnamed in C.
-    pub struct DomctlMonitorOpUDebugException: "__typeof__(((__typeof__(((struct xen_domctl_monitor_op*)0)->u)*)0)->debug_exception)", size 1 {
-        0 => sync: u8,
-    }
-
-    /// Unnamed in C.
-    pub struct DomctlMonitorOpUVmexit: "__typeof__(((__typeof__(((struct xen_domctl_monitor_op*)0)->u)*)0)->vmexit)", size 1 {
-        0 => sync: u8,
-    }
-
-    /// `struct xen_domctl_monitor_op`.
-    pub struct DomctlMonitorOp: "struct xen_domctl_monitor_op", size 24 {
-        0 => op: u32,
-        4 => event: u32,
-        8 => u: DomctlMonitorOpU,
-    }
-
-    /// `struct xen_domctl_psr_alloc`.
-    pub struct DomctlPsrAlloc: "struct xen_domctl_psr_alloc", size 16 {
-        0 => cmd: u32,
-        4 => target: u32,
-        8 => data: u64,
-    }
-
-    /// `struct xen_domctl_vuart_op`.
+    /// `struct xen_domctl_vuart_op`: the argument of [`DomctlCmd::VUART_OP`].
     pub struct DomctlVuartOp: "struct xen_domctl_vuart_op", size 24 {
         0 => cmd: u32,
         4 => r#type: u32 as "type",
@@ -825,82 +442,18 @@ abi_structs! {
         20 => evtchn: EvtchnPort,
     }
 
-    /// `struct xen_domctl_vmtrace_op`.
-    pub struct DomctlVmtraceOp: "struct xen_domctl_vmtrace_op", size 24 {
-        0 => cmd: u32,
-        4 => vcpu: u32,
-        8 => key: u64,
-        16 => value: u64,
-    }
-
     /// `struct xen_domctl`.
     pub struct Domctl: "struct xen_domctl", size 144 {
         0 => cmd: DomctlCmd,
-        4 => interface_version: u32,
+        4 => interface_version: InterfaceVersion,
         8 => domain: DomId,
         10 => _pad: [u16; 3],
         16 => u: DomctlU,
     }
-
 }
 
 abi_unions! {
-    /// Payload: which member holds is said by a field beside it.
-    pub union DomctlSchedparamVcpuU: "__typeof__(((struct xen_domctl_schedparam_vcpu*)0)->u)", [u32; 3] {
-        credit / set_credit: DomctlSchedCredit,
-        credit2 / set_credit2: DomctlSchedCredit2,
-        rtds / set_rtds: DomctlSchedRtds,
-    }
-
-    /// Payload: which member holds is said by a field beside it.
-    pub union DomctlSchedulerOpU: "__typeof__(((struct xen_domctl_scheduler_op*)0)->u)", [u64; 2] {
-        credit / set_credit: DomctlSchedCredit,
-        credit2 / set_credit2: DomctlSchedCredit2,
-        rtds / set_rtds: DomctlSchedRtds,
-        v / set_v: DomctlSchedulerOpUV,
-    }
-
-    /// Payload: which member holds is said by a field beside it.
-    pub union DomctlAssignDeviceU: "__typeof__(((struct xen_domctl_assign_device*)0)->u)", [u64; 2] {
-        pci / set_pci: DomctlAssignDeviceUPci,
-        dt / set_dt: DomctlAssignDeviceUDt,
-    }
-
-    /// Payload: which member holds is said by a field beside it.
-    pub union DomctlBindPtIrqU: "__typeof__(((struct xen_domctl_bind_pt_irq*)0)->u)", [u64; 2] {
-        isa / set_isa: DomctlBindPtIrqUIsa,
-        pci / set_pci: DomctlBindPtIrqUPci,
-        msi / set_msi: DomctlBindPtIrqUMsi,
-        spi / set_spi: DomctlBindPtIrqUSpi,
-    }
-
-    /// Payload: which member holds is said by a field beside it.
-    pub union DomctlExtVcpucontextU: "", [u64; 4] {
-        mcg_cap / set_mcg_cap: u64,
-        vmce / set_vmce: crate::hvm::save::HvmVmceVcpu,
-    }
-
-    /// Payload: which member holds is said by a field beside it.
-    pub union DomctlVmEventOpU: "__typeof__(((struct xen_domctl_vm_event_op*)0)->u)", [u32; 1] {
-        enable / set_enable: DomctlVmEventOpUEnable,
-        version / set_version: u32,
-    }
-
-    /// Payload: which member holds is said by a field beside it.
-    pub union DomctlMemSharingOpU: "__typeof__(((struct xen_domctl_mem_sharing_op*)0)->u)", [u8; 1] {
-        enable / set_enable: u8,
-    }
-
-    /// Payload: which member holds is said by a field beside it.
-    pub union DomctlMonitorOpU: "__typeof__(((struct xen_domctl_monitor_op*)0)->u)", [u64; 2] {
-        mov_to_cr / set_mov_to_cr: DomctlMonitorOpUMovToCr,
-        mov_to_msr / set_mov_to_msr: DomctlMonitorOpUMovToMsr,
-        guest_request / set_guest_request: DomctlMonitorOpUGuestRequest,
-        debug_exception / set_debug_exception: DomctlMonitorOpUDebugException,
-        vmexit / set_vmexit: DomctlMonitorOpUVmexit,
-    }
-
-    /// Payload: which member holds is said by a field beside it.
+    /// Field `u` of [`Domctl`]: one of these, by what a field beside it says.
     pub union DomctlU: "__typeof__(((struct xen_domctl*)0)->u)", [u64; 16] {
         createdomain / set_createdomain: DomctlCreatedomain,
         getdomaininfo / set_getdomaininfo: DomctlGetdomaininfo,
@@ -956,5 +509,37 @@ abi_unions! {
         paging_mempool / set_paging_mempool: DomctlPagingMempool,
         pad / set_pad: [u8; 128],
     }
+}
 
+/// A version of this interface, as the caller names it in [`Domctl::interface_version`].
+/// Known, with the Xen release that brought each: 0x12 (4.14), 0x13 (4.15), 0x14 (4.16), 0x15 (4.17), 0x16 (4.18), 0x17 (4.19 to 4.21), 0x18 (4.22).
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    zerocopy::FromBytes,
+    zerocopy::IntoBytes,
+    zerocopy::Immutable,
+    zerocopy::KnownLayout,
+)]
+#[repr(transparent)]
+pub struct InterfaceVersion(pub u32);
+
+impl InterfaceVersion {
+    /// The oldest version known here.
+    pub const FIRST: Self = Self(0x12);
+    /// The version whose layouts this module has.
+    pub const CANONICAL: Self = Self(XEN_DOMCTL_INTERFACE_VERSION);
+    /// The newest version known here.
+    pub const LAST: Self = Self(0x18);
+
+    /// Whether a caller may speak this version.
+    pub const fn is_known(self) -> bool {
+        self.0 >= Self::FIRST.0 && self.0 <= Self::LAST.0
+    }
 }

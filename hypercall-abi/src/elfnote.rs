@@ -1,11 +1,11 @@
-//! The interface of this header.
+//! ELF notes of guest kernels.
 //!
 //! Xen public/elfnote.h.
 
 use crate::macros::open_enums;
 
 open_enums! {
-    /// `XEN_ELFNOTE_*`.
+    /// Types of ELF notes by which a kernel says how it wants to be started.
     pub enum ElfNote(u32) "XEN_ELFNOTE_" {
         INFO = 0;
         ENTRY = 1;
@@ -34,5 +34,4 @@ open_enums! {
         DUMPCORE_XEN_VERSION = 0x2000002;
         DUMPCORE_FORMAT_VERSION = 0x2000003;
     }
-
 }

@@ -1,4 +1,4 @@
-//! The interface of this header.
+//! Event channels: two-level and FIFO.
 //!
 //! Xen public/event_channel.h.
 
@@ -7,7 +7,7 @@ use crate::xen::DomId;
 use crate::xen::Virq;
 
 open_enums! {
-    /// `EVTCHNOP_*`.
+    /// Commands of `event_channel_op`.
     pub enum EvtchnOp(u32) "EVTCHNOP_" {
         BIND_INTERDOMAIN = 0;
         BIND_VIRQ = 1;
@@ -25,7 +25,7 @@ open_enums! {
         SET_PRIORITY = 13;
     }
 
-    /// `EVTCHNSTAT_*`.
+    /// States of a port in [`EvtchnStatus`].
     pub enum EvtchnStat(u32) "EVTCHNSTAT_" {
         CLOSED = 0;
         UNBOUND = 1;
@@ -34,7 +34,6 @@ open_enums! {
         VIRQ = 4;
         IPI = 5;
     }
-
 }
 
 abi_consts! {
@@ -56,14 +55,14 @@ abi_consts! {
 }
 
 abi_structs! {
-    /// `struct evtchn_alloc_unbound`.
+    /// `struct evtchn_alloc_unbound`: the argument of [`EvtchnOp::ALLOC_UNBOUND`].
     pub struct EvtchnAllocUnbound: "struct evtchn_alloc_unbound", size 8 {
         0 => dom: DomId,
         2 => remote_dom: DomId,
         4 => port: EvtchnPort,
     }
 
-    /// `struct evtchn_bind_interdomain`.
+    /// `struct evtchn_bind_interdomain`: the argument of [`EvtchnOp::BIND_INTERDOMAIN`].
     pub struct EvtchnBindInterdomain: "struct evtchn_bind_interdomain", size 12 {
         0 => remote_dom: DomId,
         2 => _hole0: [u8; 2] as "",
@@ -71,49 +70,49 @@ abi_structs! {
         8 => local_port: EvtchnPort,
     }
 
-    /// `struct evtchn_bind_virq`.
+    /// `struct evtchn_bind_virq`: the argument of [`EvtchnOp::BIND_VIRQ`].
     pub struct EvtchnBindVirq: "struct evtchn_bind_virq", size 12 {
         0 => virq: Virq,
         4 => vcpu: u32,
         8 => port: EvtchnPort,
     }
 
-    /// `struct evtchn_bind_pirq`.
+    /// `struct evtchn_bind_pirq`: the argument of [`EvtchnOp::BIND_PIRQ`].
     pub struct EvtchnBindPirq: "struct evtchn_bind_pirq", size 12 {
         0 => pirq: u32,
         4 => flags: u32,
         8 => port: EvtchnPort,
     }
 
-    /// `struct evtchn_bind_ipi`.
+    /// `struct evtchn_bind_ipi`: the argument of [`EvtchnOp::BIND_IPI`].
     pub struct EvtchnBindIpi: "struct evtchn_bind_ipi", size 8 {
         0 => vcpu: u32,
         4 => port: EvtchnPort,
     }
 
-    /// `struct evtchn_close`.
+    /// `struct evtchn_close`: the argument of [`EvtchnOp::CLOSE`].
     pub struct EvtchnClose: "struct evtchn_close", size 4 {
         0 => port: EvtchnPort,
     }
 
-    /// `struct evtchn_send`.
+    /// `struct evtchn_send`: the argument of [`EvtchnOp::SEND`].
     pub struct EvtchnSend: "struct evtchn_send", size 4 {
         0 => port: EvtchnPort,
     }
 
-    /// Unnamed in C.
-    pub struct EvtchnStatusUUnbound: "__typeof__(((__typeof__(((struct evtchn_status*)0)->u)*)0)->unbound)", size 2 {
+    /// Member `unbound` of [`EvtchnStatusU`].
+    pub struct EvtchnStatusUnbound: "__typeof__(((__typeof__(((struct evtchn_status*)0)->u)*)0)->unbound)", size 2 {
         0 => dom: DomId,
     }
 
-    /// Unnamed in C.
-    pub struct EvtchnStatusUInterdomain: "__typeof__(((__typeof__(((struct evtchn_status*)0)->u)*)0)->interdomain)", size 8 {
+    /// Member `interdomain` of [`EvtchnStatusU`].
+    pub struct EvtchnStatusInterdomain: "__typeof__(((__typeof__(((struct evtchn_status*)0)->u)*)0)->interdomain)", size 8 {
         0 => dom: DomId,
         2 => _hole0: [u8; 2] as "",
         4 => port: EvtchnPort,
     }
 
-    /// `struct evtchn_status`.
+    /// `struct evtchn_status`: the argument of [`EvtchnOp::STATUS`].
     pub struct EvtchnStatus: "struct evtchn_status", size 24 {
         0 => dom: DomId,
         2 => _hole0: [u8; 2] as "",
@@ -123,23 +122,23 @@ abi_structs! {
         16 => u: EvtchnStatusU,
     }
 
-    /// `struct evtchn_bind_vcpu`.
+    /// `struct evtchn_bind_vcpu`: the argument of [`EvtchnOp::BIND_VCPU`].
     pub struct EvtchnBindVcpu: "struct evtchn_bind_vcpu", size 8 {
         0 => port: EvtchnPort,
         4 => vcpu: u32,
     }
 
-    /// `struct evtchn_unmask`.
+    /// `struct evtchn_unmask`: the argument of [`EvtchnOp::UNMASK`].
     pub struct EvtchnUnmask: "struct evtchn_unmask", size 4 {
         0 => port: EvtchnPort,
     }
 
-    /// `struct evtchn_reset`.
+    /// `struct evtchn_reset`: the argument of [`EvtchnOp::RESET`].
     pub struct EvtchnReset: "struct evtchn_reset", size 2 {
         0 => dom: DomId,
     }
 
-    /// `struct evtchn_init_control`.
+    /// `struct evtchn_init_control`: the argument of [`EvtchnOp::INIT_CONTROL`].
     pub struct EvtchnInitControl: "struct evtchn_init_control", size 24 {
         0 => control_gfn: u64,
         8 => offset: u32,
@@ -148,12 +147,12 @@ abi_structs! {
         17 => _pad: [u8; 7],
     }
 
-    /// `struct evtchn_expand_array`.
+    /// `struct evtchn_expand_array`: the argument of [`EvtchnOp::EXPAND_ARRAY`].
     pub struct EvtchnExpandArray: "struct evtchn_expand_array", size 8 {
         0 => array_gfn: u64,
     }
 
-    /// `struct evtchn_set_priority`.
+    /// `struct evtchn_set_priority`: the argument of [`EvtchnOp::SET_PRIORITY`].
     pub struct EvtchnSetPriority: "struct evtchn_set_priority", size 8 {
         0 => port: EvtchnPort,
         4 => priority: u32,
@@ -171,19 +170,18 @@ abi_structs! {
         4 => _rsvd: u32,
         8 => head: [u32; 16],
     }
-
 }
 
 abi_unions! {
-    /// Payload: which member holds is said by a field beside it.
+    /// Field `u` of [`EvtchnStatus`]: one of these, by what a field beside it says.
     pub union EvtchnStatusU: "__typeof__(((struct evtchn_status*)0)->u)", [u32; 2] {
-        unbound / set_unbound: EvtchnStatusUUnbound,
-        interdomain / set_interdomain: EvtchnStatusUInterdomain,
+        unbound / set_unbound: EvtchnStatusUnbound,
+        interdomain / set_interdomain: EvtchnStatusInterdomain,
         pirq / set_pirq: u32,
         virq / set_virq: u32,
     }
 
-    /// Payload: which member holds is said by a field beside it.
+    /// Field `u` of [`EvtchnOpArg`]: one of these, by what a field beside it says.
     pub union EvtchnOpArgU: "__typeof__(((struct evtchn_op*)0)->u)", [u32; 6] {
         alloc_unbound / set_alloc_unbound: EvtchnAllocUnbound,
         bind_interdomain / set_bind_interdomain: EvtchnBindInterdomain,
@@ -196,7 +194,6 @@ abi_unions! {
         bind_vcpu / set_bind_vcpu: EvtchnBindVcpu,
         unmask / set_unmask: EvtchnUnmask,
     }
-
 }
 
 /// An event-channel port number, local to a domain.

@@ -1,4 +1,4 @@
-//! The interface of this header.
+//! Feature bits that `xen_version` reports.
 //!
 //! Xen public/features.h.
 

@@ -1,4 +1,4 @@
-//! The interface of this header.
+//! Grant tables: entries that guests share, and the operations on them.
 //!
 //! Xen public/grant_table.h.
 
@@ -7,7 +7,7 @@ use crate::macros::{abi_consts, abi_structs, abi_unions, open_enums};
 use crate::xen::DomId;
 
 open_enums! {
-    /// `GNTTABOP_*`.
+    /// Commands of `grant_table_op`.
     pub enum GnttabOp(u32) "GNTTABOP_" {
         MAP_GRANT_REF = 0;
         UNMAP_GRANT_REF = 1;
@@ -24,7 +24,7 @@ open_enums! {
         CACHE_FLUSH = 12;
     }
 
-    /// `GNTST_*`.
+    /// Result of one grant operation; negative is an error.
     pub enum GntStatus(i16) "GNTST_" {
         OKAY = 0;
         GENERAL_ERROR = -1;
@@ -41,7 +41,6 @@ open_enums! {
         EAGAIN = -12;
         NO_SPACE = -13;
     }
-
 }
 
 abi_consts! {
@@ -99,7 +98,7 @@ abi_consts! {
 }
 
 abi_structs! {
-    /// `struct grant_entry_v1`.
+    /// A grant entry of version 1.
     pub struct GrantEntryV1: "struct grant_entry_v1", size 8 {
         0 => flags: u16,
         2 => domid: DomId,
@@ -112,14 +111,14 @@ abi_structs! {
         2 => domid: DomId,
     }
 
-    /// Unnamed in C.
+    /// Member `full_page` of [`GrantEntryV2`].
     pub struct GrantEntryV2FullPage: "__typeof__(((union grant_entry_v2*)0)->full_page)", size 16 {
         0 => hdr: GrantEntryHeader,
         4 => pad0: u32,
         8 => frame: u64,
     }
 
-    /// Unnamed in C.
+    /// Member `sub_page` of [`GrantEntryV2`].
     pub struct GrantEntryV2SubPage: "__typeof__(((union grant_entry_v2*)0)->sub_page)", size 16 {
         0 => hdr: GrantEntryHeader,
         4 => page_off: u16,
@@ -127,7 +126,7 @@ abi_structs! {
         8 => frame: u64,
     }
 
-    /// Unnamed in C.
+    /// Member `transitive` of [`GrantEntryV2`].
     pub struct GrantEntryV2Transitive: "__typeof__(((union grant_entry_v2*)0)->transitive)", size 12 {
         0 => hdr: GrantEntryHeader,
         4 => trans_domid: DomId,
@@ -135,7 +134,7 @@ abi_structs! {
         8 => gref: GrantRef,
     }
 
-    /// `struct gnttab_map_grant_ref`.
+    /// `struct gnttab_map_grant_ref`: the argument of [`GnttabOp::MAP_GRANT_REF`].
     pub struct GnttabMapGrantRef: "struct gnttab_map_grant_ref", size 32 {
         0 => host_addr: u64,
         8 => flags: u32,
@@ -146,7 +145,7 @@ abi_structs! {
         24 => dev_bus_addr: u64,
     }
 
-    /// `struct gnttab_unmap_grant_ref`.
+    /// `struct gnttab_unmap_grant_ref`: the argument of [`GnttabOp::UNMAP_GRANT_REF`].
     pub struct GnttabUnmapGrantRef: "struct gnttab_unmap_grant_ref", size 24 {
         0 => host_addr: u64,
         8 => dev_bus_addr: u64,
@@ -155,7 +154,7 @@ abi_structs! {
         22 => _hole0: [u8; 2] as "",
     }
 
-    /// `struct gnttab_setup_table`.
+    /// `struct gnttab_setup_table`: the argument of [`GnttabOp::SETUP_TABLE`].
     pub struct GnttabSetupTable: "struct gnttab_setup_table", size 24 {
         0 => dom: DomId,
         2 => _hole0: [u8; 2] as "",
@@ -165,13 +164,13 @@ abi_structs! {
         16 => frame_list: GuestHandle<u64>,
     }
 
-    /// `struct gnttab_dump_table`.
+    /// `struct gnttab_dump_table`: the argument of [`GnttabOp::DUMP_TABLE`].
     pub struct GnttabDumpTable: "struct gnttab_dump_table", size 4 {
         0 => dom: DomId,
         2 => status: GntStatus,
     }
 
-    /// `struct gnttab_transfer`.
+    /// `struct gnttab_transfer`: the argument of [`GnttabOp::TRANSFER`].
     pub struct GnttabTransfer: "struct gnttab_transfer", size 24 {
         0 => mfn: u64,
         8 => domid: DomId,
@@ -189,7 +188,7 @@ abi_structs! {
         12 => _hole0: [u8; 4] as "",
     }
 
-    /// `struct gnttab_copy`.
+    /// `struct gnttab_copy`: the argument of [`GnttabOp::COPY`].
     pub struct GnttabCopy: "struct gnttab_copy", size 40 {
         0 => source: GnttabCopyPtr,
         16 => dest: GnttabCopyPtr,
@@ -199,7 +198,7 @@ abi_structs! {
         38 => _hole0: [u8; 2] as "",
     }
 
-    /// `struct gnttab_query_size`.
+    /// `struct gnttab_query_size`: the argument of [`GnttabOp::QUERY_SIZE`].
     pub struct GnttabQuerySize: "struct gnttab_query_size", size 16 {
         0 => dom: DomId,
         2 => _hole0: [u8; 2] as "",
@@ -209,7 +208,7 @@ abi_structs! {
         14 => _hole1: [u8; 2] as "",
     }
 
-    /// `struct gnttab_unmap_and_replace`.
+    /// `struct gnttab_unmap_and_replace`: the argument of [`GnttabOp::UNMAP_AND_REPLACE`].
     pub struct GnttabUnmapAndReplace: "struct gnttab_unmap_and_replace", size 24 {
         0 => host_addr: u64,
         8 => new_addr: u64,
@@ -218,12 +217,12 @@ abi_structs! {
         22 => _hole0: [u8; 2] as "",
     }
 
-    /// `struct gnttab_set_version`.
+    /// `struct gnttab_set_version`: the argument of [`GnttabOp::SET_VERSION`].
     pub struct GnttabSetVersion: "struct gnttab_set_version", size 4 {
         0 => version: u32,
     }
 
-    /// `struct gnttab_get_status_frames`.
+    /// `struct gnttab_get_status_frames`: the argument of [`GnttabOp::GET_STATUS_FRAMES`].
     pub struct GnttabGetStatusFrames: "struct gnttab_get_status_frames", size 16 {
         0 => nr_frames: u32,
         4 => dom: DomId,
@@ -231,14 +230,14 @@ abi_structs! {
         8 => frame_list: GuestHandle<u64>,
     }
 
-    /// `struct gnttab_get_version`.
+    /// `struct gnttab_get_version`: the argument of [`GnttabOp::GET_VERSION`].
     pub struct GnttabGetVersion: "struct gnttab_get_version", size 8 {
         0 => dom: DomId,
         2 => pad: u16,
         4 => version: u32,
     }
 
-    /// `struct gnttab_swap_grant_ref`.
+    /// `struct gnttab_swap_grant_ref`: the argument of [`GnttabOp::SWAP_GRANT_REF`].
     pub struct GnttabSwapGrantRef: "struct gnttab_swap_grant_ref", size 12 {
         0 => ref_a: GrantRef,
         4 => ref_b: GrantRef,
@@ -246,18 +245,17 @@ abi_structs! {
         10 => _hole0: [u8; 2] as "",
     }
 
-    /// `struct gnttab_cache_flush`.
+    /// `struct gnttab_cache_flush`: the argument of [`GnttabOp::CACHE_FLUSH`].
     pub struct GnttabCacheFlush: "struct gnttab_cache_flush", size 16 {
         0 => a: GnttabCacheFlushA,
         8 => offset: u16,
         10 => length: u16,
         12 => op: u32,
     }
-
 }
 
 abi_unions! {
-    /// Payload: which member holds is said by a field beside it.
+    /// A grant entry of version 2.
     pub union GrantEntryV2: "union grant_entry_v2", [u64; 2] {
         hdr / set_hdr: GrantEntryHeader,
         full_page / set_full_page: GrantEntryV2FullPage,
@@ -265,18 +263,17 @@ abi_unions! {
         transitive / set_transitive: GrantEntryV2Transitive,
     }
 
-    /// Payload: which member holds is said by a field beside it.
+    /// Field `u` of [`GnttabCopyPtr`]: one of these, by what a field beside it says.
     pub union GnttabCopyPtrU: "__typeof__(((struct gnttab_copy_ptr*)0)->u)", [u64; 1] {
         r#ref / set_ref: GrantRef as "ref",
         gmfn / set_gmfn: u64,
     }
 
-    /// Payload: which member holds is said by a field beside it.
+    /// Field `a` of [`GnttabCacheFlush`]: one of these, by what a field beside it says.
     pub union GnttabCacheFlushA: "__typeof__(((struct gnttab_cache_flush*)0)->a)", [u64; 1] {
         dev_bus_addr / set_dev_bus_addr: u64,
         r#ref / set_ref: GrantRef as "ref",
     }
-
 }
 
 /// An index into a domain's grant table.

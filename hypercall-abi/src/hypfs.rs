@@ -1,4 +1,4 @@
-//! The interface of this header.
+//! The hypervisor's file system.
 //!
 //! Xen public/hypfs.h.
 
@@ -27,7 +27,6 @@ open_enums! {
         READ = 1;
         WRITE_CONTENTS = 2;
     }
-
 }
 
 abi_consts! {
@@ -53,5 +52,4 @@ abi_structs! {
         12 => off_next: u16,
         14 => _hole0: [u8; 2] as "",
     }
-
 }

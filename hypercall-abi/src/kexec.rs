@@ -1,4 +1,4 @@
-//! The interface of this header.
+//! Loading and starting another kernel.
 //!
 //! Xen public/kexec.h.
 
@@ -33,7 +33,6 @@ open_enums! {
         MA_EFI_MEMMAP = 5;
         MA_VMCOREINFO = 6;
     }
-
 }
 
 abi_consts! {
@@ -97,18 +96,16 @@ abi_structs! {
     pub struct KexecStatus: "struct xen_kexec_status", size 1 {
         0 => r#type: u8 as "type",
     }
-
 }
 
 abi_unions! {
-    /// Payload: which member holds is said by a field beside it.
+    /// Field `buf` of [`KexecSegment`]: one of these, by what a field beside it says.
     pub union KexecSegmentBuf: "__typeof__(((struct xen_kexec_segment*)0)->buf)", [u64; 1] {
         h / set_h: GuestHandle<()>,
     }
 
-    /// Payload: which member holds is said by a field beside it.
+    /// Field `segments` of [`KexecLoad`]: one of these, by what a field beside it says.
     pub union KexecLoadSegments: "__typeof__(((struct xen_kexec_load*)0)->segments)", [u64; 1] {
         h / set_h: GuestHandle<KexecSegment>,
     }
-
 }

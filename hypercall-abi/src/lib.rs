@@ -25,6 +25,7 @@ pub mod hvm;
 pub mod hypfs;
 pub mod io;
 pub mod kexec;
+pub mod linux;
 pub mod mca;
 pub mod memory;
 pub mod nmi;

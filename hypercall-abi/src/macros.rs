@@ -1,7 +1,8 @@
 //! The macros every interface module is written with.
 //!
 //! Each macro defines Rust items and, from the same lines, a table (`STRUCTS`,
-//! `UNIONS`, `ENUMS`, `CONSTS`) that the header check compares with Xen's C
+//! `UNIONS`, `ENUMS`, `CONSTS`,
+//! `STRS`) that the header check compares with Xen's C
 //! headers, so nothing can be defined without being checked. A module uses each
 //! macro at most once. `as "..."` gives the C name where it differs; `as ""`
 //! marks what has no C name (explicit padding, bit-field containers).
@@ -173,7 +174,7 @@ macro_rules! abi_consts {
     ($($ty:ident { $($(#[$meta:meta])* $name:ident = $value:expr $(, as $c:literal)?;)* })*) => {
         $($(
             $(#[$meta])*
-            #[doc = concat!("C: `", abi_consts!(@cname $name $($c)?), "` (in any case).")]
+            #[doc = concat!("C: `", abi_consts!(@cname $name $($c)?), "` (names in any case).")]
             pub const $name: $ty = $value;
         )*)*
         /// What this module defines, for the header check.
@@ -188,4 +189,19 @@ macro_rules! abi_consts {
     };
 }
 
-pub(crate) use {abi_consts, abi_structs, abi_unions, open_enums};
+/// String constants.
+macro_rules! abi_strs {
+    ($($name:ident = $value:literal;)*) => {
+        $(
+            #[doc = concat!("C: `", stringify!($name), "`.")]
+            pub const $name: &str = $value;
+        )*
+        /// What this module defines, for the header check.
+        #[doc(hidden)]
+        pub const STRS: &[$crate::check::Str] = &[$(
+            $crate::check::Str { c: stringify!($name), value: $name },
+        )*];
+    };
+}
+
+pub(crate) use {abi_consts, abi_strs, abi_structs, abi_unions, open_enums};

@@ -1,4 +1,4 @@
-//! The interface of this header.
+//! Machine-check events and their injection.
 //!
 //! Xen public/arch-x86/xen-mca.h.
 
@@ -7,7 +7,7 @@ use crate::macros::{abi_consts, abi_structs, abi_unions, open_enums};
 use crate::xen::DomId;
 
 open_enums! {
-    /// `VIRQ_*`.
+    /// Virtual interrupts: per vCPU or global, see [`Virq::is_global`].
     pub enum Virq(u32) "VIRQ_" {
         MCA = 16;
     }
@@ -29,7 +29,6 @@ open_enums! {
         MCEINJECT = 5;
         INJECT_V2 = 6;
     }
-
 }
 
 abi_consts! {
@@ -183,7 +182,7 @@ abi_structs! {
         176 => mc_msrvalues: [McinfoMsr; 8],
     }
 
-    /// `struct xen_mc_fetch`.
+    /// `struct xen_mc_fetch`: the argument of [`McCmd::FETCH`].
     pub struct McFetch: "struct xen_mc_fetch", size 24 {
         0 => flags: u32,
         4 => _pad0: u32,
@@ -191,21 +190,21 @@ abi_structs! {
         16 => data: GuestHandle<McInfo>,
     }
 
-    /// `struct xen_mc_notifydomain`.
+    /// `struct xen_mc_notifydomain`: the argument of [`McCmd::NOTIFYDOMAIN`].
     pub struct McNotifydomain: "struct xen_mc_notifydomain", size 8 {
         0 => mc_domid: u16,
         2 => mc_vcpuid: u16,
         4 => flags: u32,
     }
 
-    /// `struct xen_mc_physcpuinfo`.
+    /// `struct xen_mc_physcpuinfo`: the argument of [`McCmd::PHYSCPUINFO`].
     pub struct McPhyscpuinfo: "struct xen_mc_physcpuinfo", size 16 {
         0 => ncpus: u32,
         4 => _pad0: u32,
         8 => info: GuestHandle<McinfoLogicalCpu>,
     }
 
-    /// `struct xen_mc_msrinject`.
+    /// `struct xen_mc_msrinject`: the argument of [`McCmd::MSRINJECT`].
     pub struct McMsrinject: "struct xen_mc_msrinject", size 144 {
         0 => mcinj_cpunr: u32,
         4 => mcinj_flags: u32,
@@ -215,12 +214,12 @@ abi_structs! {
         16 => mcinj_msr: [McinfoMsr; 8],
     }
 
-    /// `struct xen_mc_mceinject`.
+    /// `struct xen_mc_mceinject`: the argument of [`McCmd::MCEINJECT`].
     pub struct McMceinject: "struct xen_mc_mceinject", size 4 {
         0 => mceinj_cpunr: u32,
     }
 
-    /// `struct xen_mc_inject_v2`.
+    /// `struct xen_mc_inject_v2`: the argument of [`McCmd::INJECT_V2`].
     pub struct McInjectV2: "struct xen_mc_inject_v2", size 24 {
         0 => flags: u32,
         4 => _hole0: [u8; 4] as "",
@@ -233,18 +232,17 @@ abi_structs! {
         4 => interface_version: u32,
         8 => u: McArgU,
     }
-
 }
 
 abi_unions! {
-    /// Payload: which member holds is said by a field beside it.
+    /// Field `action_info` of [`McinfoRecovery`]: one of these, by what a field beside it says.
     pub union McinfoRecoveryActionInfo: "__typeof__(((struct mcinfo_recovery*)0)->action_info)", [u64; 2] {
         page_retire / set_page_retire: PageOfflineAction,
         cpu_offline / set_cpu_offline: CpuOfflineAction,
         pad / set_pad: [u8; 16],
     }
 
-    /// Payload: which member holds is said by a field beside it.
+    /// Field `u` of [`McArg`]: one of these, by what a field beside it says.
     pub union McArgU: "__typeof__(((struct xen_mc*)0)->u)", [u64; 18] {
         mc_fetch / set_mc_fetch: McFetch,
         mc_notifydomain / set_mc_notifydomain: McNotifydomain,
@@ -253,5 +251,4 @@ abi_unions! {
         mc_mceinject / set_mc_mceinject: McMceinject,
         mc_inject_v2 / set_mc_inject_v2: McInjectV2,
     }
-
 }

@@ -1,4 +1,4 @@
-//! The interface of this header.
+//! Memory reservations and the physical address space of a domain.
 //!
 //! Xen public/memory.h.
 
@@ -7,7 +7,7 @@ use crate::macros::{abi_consts, abi_structs, abi_unions, open_enums};
 use crate::xen::DomId;
 
 open_enums! {
-    /// `XENMEM_*`.
+    /// Commands of `memory_op`: the low 6 bits of its first argument, the rest is a continuation.
     pub enum XenMem(u32) "XENMEM_" {
         INCREASE_RESERVATION = 0;
         DECREASE_RESERVATION = 1;
@@ -39,7 +39,7 @@ open_enums! {
         GET_VNUMAINFO = 26;
     }
 
-    /// `XENMAPSPACE_*`.
+    /// Where the frame that `add_to_physmap` maps comes from.
     pub enum MapSpace(u32) "XENMAPSPACE_" {
         SHARED_INFO = 0;
         GRANT_TABLE = 1;
@@ -49,21 +49,21 @@ open_enums! {
         DEV_MMIO = 5;
     }
 
-    /// `XENMEM_paging_op_*`.
+    /// Sub-commands of `XenMem::PAGING_OP`.
     pub enum MemPagingOp(u8) "XENMEM_paging_op_" {
         NOMINATE = 0;
         EVICT = 1;
         PREP = 2;
     }
 
-    /// `XENMEM_access_op_*`.
+    /// Sub-commands of `XenMem::ACCESS_OP`.
     pub enum MemAccessOp(u8) "XENMEM_access_op_" {
         SET_ACCESS = 0;
         GET_ACCESS = 1;
         SET_ACCESS_MULTI = 4;
     }
 
-    /// `XENMEM_access_*`.
+    /// Access rights that a monitor sets on a frame.
     pub enum MemAccess(u8) "XENMEM_access_" {
         N = 0;
         R = 1;
@@ -78,7 +78,7 @@ open_enums! {
         DEFAULT = 10;
     }
 
-    /// `XENMEM_sharing_op_*`.
+    /// Sub-commands of `XenMem::SHARING_OP`.
     pub enum MemSharingOp(u8) "XENMEM_sharing_op_" {
         NOMINATE_GFN = 0;
         NOMINATE_GREF = 1;
@@ -93,13 +93,12 @@ open_enums! {
         FORK_RESET = 10;
     }
 
-    /// `XENMEM_resource_*`.
+    /// Resources that `acquire_resource` maps.
     pub enum MemResource(u16) "XENMEM_resource_" {
         IOREQ_SERVER = 0;
         GRANT_TABLE = 1;
         VMTRACE_BUF = 2;
     }
-
 }
 
 abi_consts! {
@@ -151,7 +150,7 @@ abi_structs! {
         0 => domid: DomId,
     }
 
-    /// `struct xen_machphys_mfn_list`.
+    /// `struct xen_machphys_mfn_list`: the argument of [`XenMem::MACHPHYS_MFN_LIST`].
     pub struct MachphysMfnList: "struct xen_machphys_mfn_list", size 24 {
         0 => max_extents: u32,
         4 => _hole0: [u8; 4] as "",
@@ -160,14 +159,14 @@ abi_structs! {
         20 => _hole1: [u8; 4] as "",
     }
 
-    /// `struct xen_machphys_mapping`.
+    /// `struct xen_machphys_mapping`: the argument of [`XenMem::MACHPHYS_MAPPING`].
     pub struct MachphysMapping: "struct xen_machphys_mapping", size 24 {
         0 => v_start: u64,
         8 => v_end: u64,
         16 => max_mfn: u64,
     }
 
-    /// `struct xen_add_to_physmap`.
+    /// `struct xen_add_to_physmap`: the argument of [`XenMem::ADD_TO_PHYSMAP`].
     pub struct AddToPhysmap: "struct xen_add_to_physmap", size 24 {
         0 => domid: DomId,
         2 => size: u16,
@@ -176,7 +175,7 @@ abi_structs! {
         16 => gpfn: u64,
     }
 
-    /// `struct xen_add_to_physmap_batch`.
+    /// `struct xen_add_to_physmap_batch`: the argument of [`XenMem::ADD_TO_PHYSMAP_BATCH`].
     pub struct AddToPhysmapBatch: "struct xen_add_to_physmap_batch", size 32 {
         0 => domid: DomId,
         2 => space: u16,
@@ -187,14 +186,14 @@ abi_structs! {
         24 => errs: GuestHandle<i32>,
     }
 
-    /// `struct xen_remove_from_physmap`.
+    /// `struct xen_remove_from_physmap`: the argument of [`XenMem::REMOVE_FROM_PHYSMAP`].
     pub struct RemoveFromPhysmap: "struct xen_remove_from_physmap", size 16 {
         0 => domid: DomId,
         2 => _hole0: [u8; 6] as "",
         8 => gpfn: u64,
     }
 
-    /// `struct xen_memory_map`.
+    /// `struct xen_memory_map`: the argument of [`XenMem::MEMORY_MAP`].
     pub struct MemoryMap: "struct xen_memory_map", size 16 {
         0 => nr_entries: u32,
         4 => _hole0: [u8; 4] as "",
@@ -291,7 +290,7 @@ abi_structs! {
         8 => nr_pages: u64,
     }
 
-    /// `struct xen_reserved_device_memory_map`.
+    /// `struct xen_reserved_device_memory_map`: the argument of [`XenMem::RESERVED_DEVICE_MEMORY_MAP`].
     pub struct ReservedDeviceMemoryMap: "struct xen_reserved_device_memory_map", size 24 {
         0 => flags: u32,
         4 => nr_entries: u32,
@@ -330,30 +329,29 @@ abi_structs! {
         24 => vcpu_to_vnode: VnumaTopologyInfoVcpuToVnode,
         32 => vmemrange: VnumaTopologyInfoVmemrange,
     }
-
 }
 
 abi_unions! {
-    /// Payload: which member holds is said by a field beside it.
+    /// `union xen_add_to_physmap_batch_extra`.
     pub union AddToPhysmapBatchExtra: "union xen_add_to_physmap_batch_extra", [u16; 1] {
         foreign_domid / set_foreign_domid: DomId,
         res0 / set_res0: u16,
     }
 
-    /// Payload: which member holds is said by a field beside it.
+    /// Field `u` of [`MemSharingOpNominate`]: one of these, by what a field beside it says.
     pub union MemSharingOpNominateU: "__typeof__(((struct mem_sharing_op_nominate*)0)->u)", [u64; 1] {
         gfn / set_gfn: u64,
         grant_ref / set_grant_ref: u32,
     }
 
-    /// Payload: which member holds is said by a field beside it.
+    /// Field `u` of [`MemSharingOpDebug`]: one of these, by what a field beside it says.
     pub union MemSharingOpDebugU: "__typeof__(((struct mem_sharing_op_debug*)0)->u)", [u64; 1] {
         gfn / set_gfn: u64,
         mfn / set_mfn: u64,
         gref / set_gref: u32,
     }
 
-    /// Payload: which member holds is said by a field beside it.
+    /// Field `u` of [`MemSharingOpArg`]: one of these, by what a field beside it says.
     pub union MemSharingOpArgU: "__typeof__(((struct xen_mem_sharing_op*)0)->u)", [u64; 5] {
         nominate / set_nominate: MemSharingOpNominate,
         share / set_share: MemSharingOpShare,
@@ -362,27 +360,26 @@ abi_unions! {
         fork / set_fork: MemSharingOpFork,
     }
 
-    /// Payload: which member holds is said by a field beside it.
+    /// Field `dev` of [`ReservedDeviceMemoryMap`]: one of these, by what a field beside it says.
     pub union ReservedDeviceMemoryMapDev: "__typeof__(((struct xen_reserved_device_memory_map*)0)->dev)", [u16; 2] {
         pci / set_pci: crate::physdev::PhysdevPciDevice,
     }
 
-    /// Payload: which member holds is said by a field beside it.
+    /// Field `vdistance` of [`VnumaTopologyInfo`]: one of these, by what a field beside it says.
     pub union VnumaTopologyInfoVdistance: "__typeof__(((struct xen_vnuma_topology_info*)0)->vdistance)", [u64; 1] {
         h / set_h: GuestHandle<u32>,
         pad / set_pad: u64,
     }
 
-    /// Payload: which member holds is said by a field beside it.
+    /// Field `vcpu_to_vnode` of [`VnumaTopologyInfo`]: one of these, by what a field beside it says.
     pub union VnumaTopologyInfoVcpuToVnode: "__typeof__(((struct xen_vnuma_topology_info*)0)->vcpu_to_vnode)", [u64; 1] {
         h / set_h: GuestHandle<u32>,
         pad / set_pad: u64,
     }
 
-    /// Payload: which member holds is said by a field beside it.
+    /// Field `vmemrange` of [`VnumaTopologyInfo`]: one of these, by what a field beside it says.
     pub union VnumaTopologyInfoVmemrange: "__typeof__(((struct xen_vnuma_topology_info*)0)->vmemrange)", [u64; 1] {
         h / set_h: GuestHandle<Vmemrange>,
         pad / set_pad: u64,
     }
-
 }

@@ -1,16 +1,15 @@
-//! The interface of this header.
+//! NMI callback.
 //!
 //! Xen public/nmi.h.
 
 use crate::macros::{abi_consts, abi_structs, open_enums};
 
 open_enums! {
-    /// `XENNMI_*`.
+    /// Commands of `nmi_op`.
     pub enum NmiOp(u32) "XENNMI_" {
         REGISTER_CALLBACK = 0;
         UNREGISTER_CALLBACK = 1;
     }
-
 }
 
 abi_consts! {
@@ -30,5 +29,4 @@ abi_structs! {
         0 => handler_address: u64,
         8 => pad: u64,
     }
-
 }

@@ -1,4 +1,4 @@
-//! The interface of this header.
+//! Interrupts and PCI devices of the machine, for dom0.
 //!
 //! Xen public/physdev.h.
 
@@ -7,7 +7,7 @@ use crate::macros::{abi_consts, abi_structs, abi_unions, open_enums};
 use crate::xen::DomId;
 
 open_enums! {
-    /// `PHYSDEVOP_*`.
+    /// Commands of `physdev_op`.
     pub enum PhysdevOp(u32) "PHYSDEVOP_" {
         EOI = 12;
         PIRQ_EOI_GMFN_V1 = 17;
@@ -37,7 +37,7 @@ open_enums! {
         PIRQ_EOI_GMFN = 28;
     }
 
-    /// `MAP_PIRQ_TYPE_*`.
+    /// What `map_pirq` maps.
     pub enum MapPirqType(u32) "MAP_PIRQ_TYPE_" {
         MSI = 0x0;
         GSI = 0x1;
@@ -45,7 +45,6 @@ open_enums! {
         MSI_SEG = 0x3;
         MULTI_MSI = 0x4;
     }
-
 }
 
 abi_consts! {
@@ -67,28 +66,28 @@ abi_consts! {
 }
 
 abi_structs! {
-    /// `struct physdev_eoi`.
+    /// `struct physdev_eoi`: the argument of [`PhysdevOp::EOI`].
     pub struct PhysdevEoi: "struct physdev_eoi", size 4 {
         0 => irq: u32,
     }
 
-    /// `struct physdev_pirq_eoi_gmfn`.
+    /// `struct physdev_pirq_eoi_gmfn`: the argument of [`PhysdevOp::PIRQ_EOI_GMFN`].
     pub struct PhysdevPirqEoiGmfn: "struct physdev_pirq_eoi_gmfn", size 8 {
         0 => gmfn: u64,
     }
 
-    /// `struct physdev_irq_status_query`.
+    /// `struct physdev_irq_status_query`: the argument of [`PhysdevOp::IRQ_STATUS_QUERY`].
     pub struct PhysdevIrqStatusQuery: "struct physdev_irq_status_query", size 8 {
         0 => irq: u32,
         4 => flags: u32,
     }
 
-    /// `struct physdev_set_iopl`.
+    /// `struct physdev_set_iopl`: the argument of [`PhysdevOp::SET_IOPL`].
     pub struct PhysdevSetIopl: "struct physdev_set_iopl", size 4 {
         0 => iopl: u32,
     }
 
-    /// `struct physdev_set_iobitmap`.
+    /// `struct physdev_set_iobitmap`: the argument of [`PhysdevOp::SET_IOBITMAP`].
     pub struct PhysdevSetIobitmap: "struct physdev_set_iobitmap", size 16 {
         0 => bitmap: GuestHandle<u8>,
         8 => nr_ports: u32,
@@ -108,7 +107,7 @@ abi_structs! {
         4 => vector: u32,
     }
 
-    /// `struct physdev_map_pirq`.
+    /// `struct physdev_map_pirq`: the argument of [`PhysdevOp::MAP_PIRQ`].
     pub struct PhysdevMapPirq: "struct physdev_map_pirq", size 40 {
         0 => domid: DomId,
         2 => _hole0: [u8; 2] as "",
@@ -122,7 +121,7 @@ abi_structs! {
         32 => table_base: u64,
     }
 
-    /// `struct physdev_unmap_pirq`.
+    /// `struct physdev_unmap_pirq`: the argument of [`PhysdevOp::UNMAP_PIRQ`].
     pub struct PhysdevUnmapPirq: "struct physdev_unmap_pirq", size 8 {
         0 => domid: DomId,
         2 => _hole0: [u8; 2] as "",
@@ -135,13 +134,13 @@ abi_structs! {
         1 => devfn: u8,
     }
 
-    /// `struct physdev_restore_msi`.
+    /// `struct physdev_restore_msi`: the argument of [`PhysdevOp::RESTORE_MSI`].
     pub struct PhysdevRestoreMsi: "struct physdev_restore_msi", size 2 {
         0 => bus: u8,
         1 => devfn: u8,
     }
 
-    /// Unnamed in C.
+    /// Member `physfn` of [`PhysdevManagePciExt`].
     pub struct PhysdevManagePciExtPhysfn: "__typeof__(((struct physdev_manage_pci_ext*)0)->physfn)", size 2 {
         0 => bus: u8,
         1 => devfn: u8,
@@ -165,7 +164,7 @@ abi_structs! {
         8 => u: PhysdevOpArgU,
     }
 
-    /// `struct physdev_setup_gsi`.
+    /// `struct physdev_setup_gsi`: the argument of [`PhysdevOp::SETUP_GSI`].
     pub struct PhysdevSetupGsi: "struct physdev_setup_gsi", size 8 {
         0 => gsi: i32,
         4 => triggering: u8,
@@ -173,13 +172,13 @@ abi_structs! {
         6 => _hole0: [u8; 2] as "",
     }
 
-    /// `struct physdev_get_free_pirq`.
+    /// `struct physdev_get_free_pirq`: the argument of [`PhysdevOp::GET_FREE_PIRQ`].
     pub struct PhysdevGetFreePirq: "struct physdev_get_free_pirq", size 8 {
         0 => r#type: i32 as "type",
         4 => pirq: u32,
     }
 
-    /// `struct physdev_pci_mmcfg_reserved`.
+    /// `struct physdev_pci_mmcfg_reserved`: the argument of [`PhysdevOp::PCI_MMCFG_RESERVED`].
     pub struct PhysdevPciMmcfgReserved: "struct physdev_pci_mmcfg_reserved", size 16 {
         0 => address: u64,
         8 => segment: u16,
@@ -188,13 +187,13 @@ abi_structs! {
         12 => flags: u32,
     }
 
-    /// Unnamed in C.
+    /// Member `physfn` of [`PhysdevPciDeviceAdd`].
     pub struct PhysdevPciDeviceAddPhysfn: "__typeof__(((struct physdev_pci_device_add*)0)->physfn)", size 2 {
         0 => bus: u8,
         1 => devfn: u8,
     }
 
-    /// `struct physdev_pci_device_add`.
+    /// `struct physdev_pci_device_add`: the argument of [`PhysdevOp::PCI_DEVICE_ADD`].
     pub struct PhysdevPciDeviceAdd: "struct physdev_pci_device_add", size 12 {
         0 => seg: u16,
         2 => bus: u8,
@@ -211,17 +210,16 @@ abi_structs! {
         3 => devfn: u8,
     }
 
-    /// `struct physdev_dbgp_op`.
+    /// `struct physdev_dbgp_op`: the argument of [`PhysdevOp::DBGP_OP`].
     pub struct PhysdevDbgpOp: "struct physdev_dbgp_op", size 6 {
         0 => op: u8,
         1 => bus: u8,
         2 => u: PhysdevDbgpOpU,
     }
-
 }
 
 abi_unions! {
-    /// Payload: which member holds is said by a field beside it.
+    /// Field `u` of [`PhysdevOpArg`]: one of these, by what a field beside it says.
     pub union PhysdevOpArgU: "__typeof__(((struct physdev_op*)0)->u)", [u64; 2] {
         irq_status_query / set_irq_status_query: PhysdevIrqStatusQuery,
         set_iopl / set_set_iopl: PhysdevSetIopl,
@@ -230,9 +228,8 @@ abi_unions! {
         irq_op / set_irq_op: PhysdevIrq,
     }
 
-    /// Payload: which member holds is said by a field beside it.
+    /// Field `u` of [`PhysdevDbgpOp`]: one of these, by what a field beside it says.
     pub union PhysdevDbgpOpU: "__typeof__(((struct physdev_dbgp_op*)0)->u)", [u16; 2] {
         pci / set_pci: PhysdevPciDevice,
     }
-
 }

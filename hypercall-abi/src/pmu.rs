@@ -1,4 +1,4 @@
-//! The interface of this header.
+//! Performance counters of guests.
 //!
 //! Xen public/arch-x86/pmu.h, public/pmu.h.
 
@@ -17,7 +17,6 @@ open_enums! {
         LVTPC_SET = 6;
         FLUSH = 7;
     }
-
 }
 
 abi_consts! {
@@ -85,7 +84,7 @@ abi_structs! {
         80 => c: PmuArchContext,
     }
 
-    /// Unnamed in C.
+    /// Member `version` of [`PmuParams`].
     pub struct PmuParamsVersion: "__typeof__(((struct xen_pmu_params*)0)->version)", size 8 {
         0 => maj: u32,
         4 => min: u32,
@@ -107,27 +106,25 @@ abi_structs! {
         10 => pad: [u8; 6],
         16 => pmu: PmuArch,
     }
-
 }
 
 abi_unions! {
-    /// Payload: which member holds is said by a field beside it.
+    /// Field `r` of [`PmuArch`]: one of these, by what a field beside it says.
     pub union PmuArchRegs: "__typeof__(((struct xen_pmu_arch*)0)->r)", [u64; 8] {
         regs / set_regs: PmuRegs,
         pad / set_pad: [u8; 64],
     }
 
-    /// Payload: which member holds is said by a field beside it.
+    /// Field `l` of [`PmuArch`]: one of these, by what a field beside it says.
     pub union PmuArchLapic: "__typeof__(((struct xen_pmu_arch*)0)->l)", [u64; 1] {
         lapic_lvtpc / set_lapic_lvtpc: u32,
         pad / set_pad: u64,
     }
 
-    /// Payload: which member holds is said by a field beside it.
+    /// Field `c` of [`PmuArch`]: one of these, by what a field beside it says.
     pub union PmuArchContext: "__typeof__(((struct xen_pmu_arch*)0)->c)", [u64; 16] {
         amd / set_amd: PmuAmdCtxt,
         intel / set_intel: PmuIntelCtxt,
         pad / set_pad: [u8; 128],
     }
-
 }

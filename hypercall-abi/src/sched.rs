@@ -1,4 +1,4 @@
-//! The interface of this header.
+//! Yield, block, poll, shut down.
 //!
 //! Xen public/sched.h.
 
@@ -7,7 +7,7 @@ use crate::macros::{abi_consts, abi_structs, open_enums};
 use crate::xen::DomId;
 
 open_enums! {
-    /// `SCHEDOP_*`.
+    /// Commands of `sched_op`.
     pub enum SchedOp(u32) "SCHEDOP_" {
         YIELD = 0;
         BLOCK = 1;
@@ -19,7 +19,7 @@ open_enums! {
         PIN_OVERRIDE = 7;
     }
 
-    /// `SHUTDOWN_*`.
+    /// Why a domain stopped.
     pub enum Shutdown(u32) "SHUTDOWN_" {
         POWEROFF = 0;
         REBOOT = 1;
@@ -28,7 +28,6 @@ open_enums! {
         WATCHDOG = 4;
         SOFT_RESET = 5;
     }
-
 }
 
 abi_consts! {
@@ -38,12 +37,12 @@ abi_consts! {
 }
 
 abi_structs! {
-    /// `struct sched_shutdown`.
+    /// `struct sched_shutdown`: the argument of [`SchedOp::SHUTDOWN`].
     pub struct SchedShutdown: "struct sched_shutdown", size 4 {
         0 => reason: Shutdown,
     }
 
-    /// `struct sched_poll`.
+    /// `struct sched_poll`: the argument of [`SchedOp::POLL`].
     pub struct SchedPoll: "struct sched_poll", size 24 {
         0 => ports: GuestHandle<u32>,
         8 => nr_ports: u32,
@@ -51,22 +50,21 @@ abi_structs! {
         16 => timeout: u64,
     }
 
-    /// `struct sched_remote_shutdown`.
+    /// `struct sched_remote_shutdown`: the argument of [`SchedOp::REMOTE_SHUTDOWN`].
     pub struct SchedRemoteShutdown: "struct sched_remote_shutdown", size 8 {
         0 => domain_id: DomId,
         2 => _hole0: [u8; 2] as "",
         4 => reason: Shutdown,
     }
 
-    /// `struct sched_watchdog`.
+    /// `struct sched_watchdog`: the argument of [`SchedOp::WATCHDOG`].
     pub struct SchedWatchdog: "struct sched_watchdog", size 8 {
         0 => id: u32,
         4 => timeout: u32,
     }
 
-    /// `struct sched_pin_override`.
+    /// `struct sched_pin_override`: the argument of [`SchedOp::PIN_OVERRIDE`].
     pub struct SchedPinOverride: "struct sched_pin_override", size 4 {
         0 => pcpu: i32,
     }
-
 }

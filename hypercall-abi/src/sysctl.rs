@@ -1,9 +1,17 @@
-//! The interface of this header.
+//! Control of the machine, for the tools. Layouts of interface version 0x15 (Xen 4.17).
 //!
 //! Xen public/sysctl.h.
 
+pub(crate) mod debug;
+pub(crate) mod livepatch;
+pub(crate) mod power;
+pub(crate) mod sched;
+pub use debug::*;
+pub use livepatch::*;
+pub use power::*;
+pub use sched::*;
+
 use crate::GuestHandle;
-use crate::domctl::Scheduler;
 use crate::macros::{abi_consts, abi_structs, abi_unions, open_enums};
 use crate::xen::DomId;
 
@@ -59,7 +67,7 @@ open_enums! {
         QUERY = 2;
     }
 
-    /// `XEN_SYSCTL_CPUPOOL_OP_*`.
+    /// Sub-commands of `SysctlCmd::CPUPOOL_OP`.
     pub enum CpupoolOp(u32) "XEN_SYSCTL_CPUPOOL_OP_" {
         CREATE = 1;
         DESTROY = 2;
@@ -70,7 +78,7 @@ open_enums! {
         FREEINFO = 7;
     }
 
-    /// `XEN_SYSCTL_SCHEDOP_*`.
+    /// Sub-commands of `SysctlCmd::SCHEDULER_OP`.
     pub enum SysctlSchedOp(u32) "XEN_SYSCTL_SCHEDOP_" {
         PUTINFO = 0;
         GETINFO = 1;
@@ -127,7 +135,7 @@ open_enums! {
         HVM_DEFAULT = 5;
     }
 
-    /// `XEN_SYSCTL_*`.
+    /// Commands of `sysctl`.
     pub enum SysctlCmd(u32) "XEN_SYSCTL_" {
         READCONSOLE = 1;
         TBUF_OP = 2;
@@ -156,7 +164,6 @@ open_enums! {
         LIVEPATCH_OP = 27;
         GET_CPU_POLICY = 29;
     }
-
 }
 
 abi_consts! {
@@ -260,31 +267,7 @@ abi_consts! {
 }
 
 abi_structs! {
-    /// `struct xen_sysctl_readconsole`.
-    pub struct SysctlReadconsole: "struct xen_sysctl_readconsole", size 24 {
-        0 => clear: u8,
-        1 => incremental: u8,
-        2 => pad0: u8,
-        3 => pad1: u8,
-        4 => index: u32,
-        8 => buffer: GuestHandle<u8>,
-        16 => count: u32,
-        20 => _hole0: [u8; 4] as "",
-    }
-
-    /// `struct xen_sysctl_tbuf_op`.
-    pub struct SysctlTbufOp: "struct xen_sysctl_tbuf_op", size 48 {
-        0 => cmd: u32,
-        4 => _hole0: [u8; 4] as "",
-        8 => cpu_mask: crate::xen::XenctlBitmap,
-        24 => evt_mask: u32,
-        28 => _hole1: [u8; 4] as "",
-        32 => buffer_mfn: u64,
-        40 => size: u32,
-        44 => _hole2: [u8; 4] as "",
-    }
-
-    /// `struct xen_sysctl_physinfo`.
+    /// `struct xen_sysctl_physinfo`: the argument of [`SysctlCmd::PHYSINFO`].
     pub struct SysctlPhysinfo: "struct xen_sysctl_physinfo", size 112 {
         0 => threads_per_core: u32,
         4 => cores_per_socket: u32,
@@ -304,28 +287,7 @@ abi_structs! {
         80 => hw_cap: [u32; 8],
     }
 
-    /// `struct xen_sysctl_sched_id`.
-    pub struct SysctlSchedId: "struct xen_sysctl_sched_id", size 4 {
-        0 => sched_id: Scheduler,
-    }
-
-    /// `struct xen_sysctl_perfc_desc`.
-    pub struct SysctlPerfcDesc: "struct xen_sysctl_perfc_desc", size 84 {
-        0 => name: [u8; 80],
-        80 => nr_vals: u32,
-    }
-
-    /// `struct xen_sysctl_perfc_op`.
-    pub struct SysctlPerfcOp: "struct xen_sysctl_perfc_op", size 32 {
-        0 => cmd: u32,
-        4 => nr_counters: u32,
-        8 => nr_vals: u32,
-        12 => _hole0: [u8; 4] as "",
-        16 => desc: GuestHandle<SysctlPerfcDesc>,
-        24 => val: GuestHandle<u32>,
-    }
-
-    /// `struct xen_sysctl_getdomaininfolist`.
+    /// `struct xen_sysctl_getdomaininfolist`: the argument of [`SysctlCmd::GETDOMAININFOLIST`].
     pub struct SysctlGetdomaininfolist: "struct xen_sysctl_getdomaininfolist", size 24 {
         0 => first_domain: DomId,
         2 => _hole0: [u8; 2] as "",
@@ -335,19 +297,12 @@ abi_structs! {
         20 => _hole1: [u8; 4] as "",
     }
 
-    /// `struct xen_sysctl_debug_keys`.
-    pub struct SysctlDebugKeys: "struct xen_sysctl_debug_keys", size 16 {
-        0 => keys: GuestHandle<u8>,
-        8 => nr_keys: u32,
-        12 => _hole0: [u8; 4] as "",
-    }
-
     /// `struct xen_sysctl_cpuinfo`.
     pub struct SysctlCpuinfo: "struct xen_sysctl_cpuinfo", size 8 {
         0 => idletime: u64,
     }
 
-    /// `struct xen_sysctl_getcpuinfo`.
+    /// `struct xen_sysctl_getcpuinfo`: the argument of [`SysctlCmd::GETCPUINFO`].
     pub struct SysctlGetcpuinfo: "struct xen_sysctl_getcpuinfo", size 24 {
         0 => max_cpus: u32,
         4 => _hole0: [u8; 4] as "",
@@ -356,140 +311,13 @@ abi_structs! {
         20 => _hole1: [u8; 4] as "",
     }
 
-    /// `struct xen_sysctl_availheap`.
+    /// `struct xen_sysctl_availheap`: the argument of [`SysctlCmd::AVAILHEAP`].
     pub struct SysctlAvailheap: "struct xen_sysctl_availheap", size 24 {
         0 => min_bitwidth: u32,
         4 => max_bitwidth: u32,
         8 => node: i32,
         12 => _hole0: [u8; 4] as "",
         16 => avail_bytes: u64,
-    }
-
-    /// `struct pm_px_val`.
-    pub struct PmPxVal: "struct pm_px_val", size 24 {
-        0 => freq: u64,
-        8 => residency: u64,
-        16 => count: u64,
-    }
-
-    /// `struct pm_px_stat`.
-    pub struct PmPxStat: "struct pm_px_stat", size 24 {
-        0 => total: u8,
-        1 => usable: u8,
-        2 => last: u8,
-        3 => cur: u8,
-        4 => _hole0: [u8; 4] as "",
-        8 => trans_pt: GuestHandle<u64>,
-        16 => pt: GuestHandle<PmPxVal>,
-    }
-
-    /// `struct pm_cx_stat`.
-    pub struct PmCxStat: "struct pm_cx_stat", size 56 {
-        0 => nr: u32,
-        4 => last: u32,
-        8 => idle_time: u64,
-        16 => triggers: GuestHandle<u64>,
-        24 => residencies: GuestHandle<u64>,
-        32 => nr_pc: u32,
-        36 => nr_cc: u32,
-        40 => pc: GuestHandle<u64>,
-        48 => cc: GuestHandle<u64>,
-    }
-
-    /// `struct xen_sysctl_get_pmstat`.
-    pub struct SysctlGetPmstat: "struct xen_sysctl_get_pmstat", size 64 {
-        0 => r#type: u32 as "type",
-        4 => cpuid: u32,
-        8 => u: SysctlGetPmstatU,
-    }
-
-    /// `struct xen_sysctl_cpu_hotplug`.
-    pub struct SysctlCpuHotplug: "struct xen_sysctl_cpu_hotplug", size 8 {
-        0 => cpu: u32,
-        4 => op: u32,
-    }
-
-    /// `struct xen_userspace`.
-    pub struct Userspace: "struct xen_userspace", size 4 {
-        0 => scaling_setspeed: u32,
-    }
-
-    /// `struct xen_ondemand`.
-    pub struct Ondemand: "struct xen_ondemand", size 16 {
-        0 => sampling_rate_max: u32,
-        4 => sampling_rate_min: u32,
-        8 => sampling_rate: u32,
-        12 => up_threshold: u32,
-    }
-
-    /// `struct xen_get_cpufreq_para`.
-    pub struct GetCpufreqPara: "struct xen_get_cpufreq_para", size 120 {
-        0 => cpu_num: u32,
-        4 => freq_num: u32,
-        8 => gov_num: u32,
-        12 => _hole0: [u8; 4] as "",
-        16 => affected_cpus: GuestHandle<u32>,
-        24 => scaling_available_frequencies: GuestHandle<u32>,
-        32 => scaling_available_governors: GuestHandle<u8>,
-        40 => scaling_driver: [u8; 16],
-        56 => cpuinfo_cur_freq: u32,
-        60 => cpuinfo_max_freq: u32,
-        64 => cpuinfo_min_freq: u32,
-        68 => scaling_cur_freq: u32,
-        72 => scaling_governor: [u8; 16],
-        88 => scaling_max_freq: u32,
-        92 => scaling_min_freq: u32,
-        96 => u: GetCpufreqParaU,
-        112 => turbo_enabled: i32,
-        116 => _hole1: [u8; 4] as "",
-    }
-
-    /// `struct xen_set_cpufreq_gov`.
-    pub struct SetCpufreqGov: "struct xen_set_cpufreq_gov", size 16 {
-        0 => scaling_governor: [u8; 16],
-    }
-
-    /// `struct xen_set_cpufreq_para`.
-    pub struct SetCpufreqPara: "struct xen_set_cpufreq_para", size 8 {
-        0 => ctrl_type: u32,
-        4 => ctrl_value: u32,
-    }
-
-    /// `struct xen_sysctl_pm_op`.
-    pub struct SysctlPmOp: "struct xen_sysctl_pm_op", size 128 {
-        0 => cmd: u32,
-        4 => cpuid: u32,
-        8 => u: SysctlPmOpU,
-    }
-
-    /// `struct xen_sysctl_page_offline_op`.
-    pub struct SysctlPageOfflineOp: "struct xen_sysctl_page_offline_op", size 24 {
-        0 => cmd: u32,
-        4 => start: u32,
-        8 => end: u32,
-        12 => _hole0: [u8; 4] as "",
-        16 => status: GuestHandle<u32>,
-    }
-
-    /// `struct xen_sysctl_lockprof_data`.
-    pub struct SysctlLockprofData: "struct xen_sysctl_lockprof_data", size 80 {
-        0 => name: [u8; 40],
-        40 => r#type: i32 as "type",
-        44 => idx: i32,
-        48 => lock_cnt: u64,
-        56 => block_cnt: u64,
-        64 => lock_time: u64,
-        72 => block_time: u64,
-    }
-
-    /// `struct xen_sysctl_lockprof_op`.
-    pub struct SysctlLockprofOp: "struct xen_sysctl_lockprof_op", size 32 {
-        0 => cmd: u32,
-        4 => max_elem: u32,
-        8 => nr_elem: u32,
-        12 => _hole0: [u8; 4] as "",
-        16 => time: u64,
-        24 => data: GuestHandle<SysctlLockprofData>,
     }
 
     /// `struct xen_sysctl_cputopo`.
@@ -499,7 +327,7 @@ abi_structs! {
         8 => node: u32,
     }
 
-    /// `struct xen_sysctl_cputopoinfo`.
+    /// `struct xen_sysctl_cputopoinfo`: the argument of [`SysctlCmd::CPUTOPOINFO`].
     pub struct SysctlCputopoinfo: "struct xen_sysctl_cputopoinfo", size 16 {
         0 => num_cpus: u32,
         4 => _hole0: [u8; 4] as "",
@@ -512,7 +340,7 @@ abi_structs! {
         8 => memfree: u64,
     }
 
-    /// `struct xen_sysctl_numainfo`.
+    /// `struct xen_sysctl_numainfo`: the argument of [`SysctlCmd::NUMAINFO`].
     pub struct SysctlNumainfo: "struct xen_sysctl_numainfo", size 24 {
         0 => num_nodes: u32,
         4 => _hole0: [u8; 4] as "",
@@ -520,106 +348,12 @@ abi_structs! {
         16 => distance: GuestHandle<u32>,
     }
 
-    /// `struct xen_sysctl_cpupool_op`.
-    pub struct SysctlCpupoolOp: "struct xen_sysctl_cpupool_op", size 40 {
-        0 => op: CpupoolOp,
-        4 => cpupool_id: u32,
-        8 => sched_id: u32,
-        12 => domid: u32,
-        16 => cpu: u32,
-        20 => n_dom: u32,
-        24 => cpumap: crate::xen::XenctlBitmap,
-    }
-
-    /// Unnamed in C.
-    pub struct SysctlArinc653ScheduleSchedEntries: "__typeof__(((struct xen_sysctl_arinc653_schedule*)0)->sched_entries[0])", size 32 {
-        0 => dom_handle: [u8; 16],
-        16 => vcpu_id: u32,
-        20 => _hole0: [u8; 4] as "",
-        24 => runtime: u64,
-    }
-
-    /// `struct xen_sysctl_arinc653_schedule`.
-    pub struct SysctlArinc653Schedule: "struct xen_sysctl_arinc653_schedule", size 2064 {
-        0 => major_frame: u64,
-        8 => num_sched_entries: u8,
-        9 => _hole0: [u8; 7] as "",
-        16 => sched_entries: [SysctlArinc653ScheduleSchedEntries; 64],
-    }
-
-    /// `struct xen_sysctl_credit_schedule`.
-    pub struct SysctlCreditSchedule: "struct xen_sysctl_credit_schedule", size 12 {
-        0 => tslice_ms: u32,
-        4 => ratelimit_us: u32,
-        8 => vcpu_migr_delay_us: u32,
-    }
-
-    /// `struct xen_sysctl_credit2_schedule`.
-    pub struct SysctlCredit2Schedule: "struct xen_sysctl_credit2_schedule", size 4 {
-        0 => ratelimit_us: u32,
-    }
-
-    /// `struct xen_sysctl_sched_arinc653`.
-    pub struct SysctlSchedArinc653: "struct xen_sysctl_sched_arinc653", size 8 {
-        0 => schedule: GuestHandle<SysctlArinc653Schedule>,
-    }
-
-    /// `struct xen_sysctl_scheduler_op`.
-    pub struct SysctlSchedulerOp: "struct xen_sysctl_scheduler_op", size 32 {
-        0 => cpupool_id: u32,
-        4 => sched_id: Scheduler,
-        8 => cmd: SysctlSchedOp,
-        12 => _hole0: [u8; 4] as "",
-        16 => u: SysctlSchedulerOpU,
-    }
-
-    /// `struct xen_sysctl_coverage_op`.
-    pub struct SysctlCoverageOp: "struct xen_sysctl_coverage_op", size 16 {
-        0 => cmd: u32,
-        4 => size: u32,
-        8 => buffer: GuestHandle<u8>,
-    }
-
-    /// Unnamed in C.
-    pub struct SysctlPsrCmtOpUL3Cache: "__typeof__(((__typeof__(((struct xen_sysctl_psr_cmt_op*)0)->u)*)0)->l3_cache)", size 8 {
-        0 => cpu: u32,
-        4 => rsvd: u32,
-    }
-
-    /// `struct xen_sysctl_psr_cmt_op`.
-    pub struct SysctlPsrCmtOp: "struct xen_sysctl_psr_cmt_op", size 16 {
-        0 => cmd: u32,
-        4 => flags: u32,
-        8 => u: SysctlPsrCmtOpU,
-    }
-
-    /// `struct xen_sysctl_pcitopoinfo`.
+    /// `struct xen_sysctl_pcitopoinfo`: the argument of [`SysctlCmd::PCITOPOINFO`].
     pub struct SysctlPcitopoinfo: "struct xen_sysctl_pcitopoinfo", size 24 {
         0 => num_devs: u32,
         4 => _hole0: [u8; 4] as "",
         8 => devs: GuestHandle<crate::physdev::PhysdevPciDevice>,
         16 => nodes: GuestHandle<u32>,
-    }
-
-    /// Unnamed in C.
-    pub struct SysctlPsrAllocUCatInfo: "__typeof__(((__typeof__(((struct xen_sysctl_psr_alloc*)0)->u)*)0)->cat_info)", size 12 {
-        0 => cbm_len: u32,
-        4 => cos_max: u32,
-        8 => flags: u32,
-    }
-
-    /// Unnamed in C.
-    pub struct SysctlPsrAllocUMbaInfo: "__typeof__(((__typeof__(((struct xen_sysctl_psr_alloc*)0)->u)*)0)->mba_info)", size 12 {
-        0 => thrtl_max: u32,
-        4 => cos_max: u32,
-        8 => flags: u32,
-    }
-
-    /// `struct xen_sysctl_psr_alloc`.
-    pub struct SysctlPsrAlloc: "struct xen_sysctl_psr_alloc", size 20 {
-        0 => cmd: u32,
-        4 => target: u32,
-        8 => u: SysctlPsrAllocU,
     }
 
     /// `struct xen_sysctl_cpu_levelling_caps`.
@@ -632,63 +366,6 @@ abi_structs! {
         0 => index: u32,
         4 => nr_features: u32,
         8 => features: GuestHandle<u32>,
-    }
-
-    /// `struct xen_livepatch_name`.
-    pub struct LivepatchName: "struct xen_livepatch_name", size 16 {
-        0 => name: GuestHandle<u8>,
-        8 => size: u16,
-        10 => pad: [u16; 3],
-    }
-
-    /// `struct xen_sysctl_livepatch_upload`.
-    pub struct SysctlLivepatchUpload: "struct xen_sysctl_livepatch_upload", size 32 {
-        0 => name: LivepatchName,
-        16 => size: u64,
-        24 => payload: GuestHandle<u8>,
-    }
-
-    /// `struct xen_livepatch_status`.
-    pub struct LivepatchStatus: "struct xen_livepatch_status", size 8 {
-        0 => state: u32,
-        4 => rc: i32,
-    }
-
-    /// `struct xen_sysctl_livepatch_get`.
-    pub struct SysctlLivepatchGet: "struct xen_sysctl_livepatch_get", size 24 {
-        0 => name: LivepatchName,
-        16 => status: LivepatchStatus,
-    }
-
-    /// `struct xen_sysctl_livepatch_list`.
-    pub struct SysctlLivepatchList: "struct xen_sysctl_livepatch_list", size 64 {
-        0 => version: u32,
-        4 => idx: u32,
-        8 => nr: u32,
-        12 => pad: u32,
-        16 => name_total_size: u32,
-        20 => metadata_total_size: u32,
-        24 => status: GuestHandle<LivepatchStatus>,
-        32 => name: GuestHandle<u8>,
-        40 => len: GuestHandle<u32>,
-        48 => metadata: GuestHandle<u8>,
-        56 => metadata_len: GuestHandle<u32>,
-    }
-
-    /// `struct xen_sysctl_livepatch_action`.
-    pub struct SysctlLivepatchAction: "struct xen_sysctl_livepatch_action", size 32 {
-        0 => name: LivepatchName,
-        16 => cmd: u32,
-        20 => timeout: u32,
-        24 => flags: u32,
-        28 => pad: u32,
-    }
-
-    /// `struct xen_sysctl_livepatch_op`.
-    pub struct SysctlLivepatchOp: "struct xen_sysctl_livepatch_op", size 72 {
-        0 => cmd: u32,
-        4 => pad: u32,
-        8 => u: SysctlLivepatchOpU,
     }
 
     /// `struct xen_sysctl_cpu_policy`.
@@ -704,64 +381,13 @@ abi_structs! {
     /// `struct xen_sysctl`.
     pub struct Sysctl: "struct xen_sysctl", size 136 {
         0 => cmd: SysctlCmd,
-        4 => interface_version: u32,
+        4 => interface_version: InterfaceVersion,
         8 => u: SysctlU,
     }
-
 }
 
 abi_unions! {
-    /// Payload: which member holds is said by a field beside it.
-    pub union SysctlGetPmstatU: "__typeof__(((struct xen_sysctl_get_pmstat*)0)->u)", [u64; 7] {
-        getpx / set_getpx: PmPxStat,
-        getcx / set_getcx: PmCxStat,
-    }
-
-    /// Payload: which member holds is said by a field beside it.
-    pub union GetCpufreqParaU: "__typeof__(((struct xen_get_cpufreq_para*)0)->u)", [u32; 4] {
-        userspace / set_userspace: Userspace,
-        ondemand / set_ondemand: Ondemand,
-    }
-
-    /// Payload: which member holds is said by a field beside it.
-    pub union SysctlPmOpU: "__typeof__(((struct xen_sysctl_pm_op*)0)->u)", [u64; 15] {
-        get_para / set_get_para: GetCpufreqPara,
-        set_gov / set_set_gov: SetCpufreqGov,
-        set_para / set_set_para: SetCpufreqPara,
-        get_avgfreq / set_get_avgfreq: u64,
-        set_sched_opt_smt / set_set_sched_opt_smt: u32,
-        get_max_cstate / set_get_max_cstate: u32,
-        set_max_cstate / set_set_max_cstate: u32,
-    }
-
-    /// Payload: which member holds is said by a field beside it.
-    pub union SysctlSchedulerOpU: "__typeof__(((struct xen_sysctl_scheduler_op*)0)->u)", [u64; 2] {
-        sched_arinc653 / set_sched_arinc653: SysctlSchedArinc653,
-        sched_credit / set_sched_credit: SysctlCreditSchedule,
-        sched_credit2 / set_sched_credit2: SysctlCredit2Schedule,
-    }
-
-    /// Payload: which member holds is said by a field beside it.
-    pub union SysctlPsrCmtOpU: "__typeof__(((struct xen_sysctl_psr_cmt_op*)0)->u)", [u64; 1] {
-        data / set_data: u64,
-        l3_cache / set_l3_cache: SysctlPsrCmtOpUL3Cache,
-    }
-
-    /// Payload: which member holds is said by a field beside it.
-    pub union SysctlPsrAllocU: "__typeof__(((struct xen_sysctl_psr_alloc*)0)->u)", [u32; 3] {
-        cat_info / set_cat_info: SysctlPsrAllocUCatInfo,
-        mba_info / set_mba_info: SysctlPsrAllocUMbaInfo,
-    }
-
-    /// Payload: which member holds is said by a field beside it.
-    pub union SysctlLivepatchOpU: "__typeof__(((struct xen_sysctl_livepatch_op*)0)->u)", [u64; 8] {
-        upload / set_upload: SysctlLivepatchUpload,
-        list / set_list: SysctlLivepatchList,
-        get / set_get: SysctlLivepatchGet,
-        action / set_action: SysctlLivepatchAction,
-    }
-
-    /// Payload: which member holds is said by a field beside it.
+    /// Field `u` of [`Sysctl`]: one of these, by what a field beside it says.
     pub union SysctlU: "__typeof__(((struct xen_sysctl*)0)->u)", [u64; 16] {
         readconsole / set_readconsole: SysctlReadconsole,
         tbuf_op / set_tbuf_op: SysctlTbufOp,
@@ -791,5 +417,37 @@ abi_unions! {
         cpu_policy / set_cpu_policy: SysctlCpuPolicy,
         pad / set_pad: [u8; 128],
     }
+}
 
+/// A version of this interface, as the caller names it in [`Sysctl::interface_version`].
+/// Known, with the Xen release that brought each: 0x13 (4.14), 0x14 (4.16), 0x15 (4.17), 0x16 (4.21).
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    zerocopy::FromBytes,
+    zerocopy::IntoBytes,
+    zerocopy::Immutable,
+    zerocopy::KnownLayout,
+)]
+#[repr(transparent)]
+pub struct InterfaceVersion(pub u32);
+
+impl InterfaceVersion {
+    /// The oldest version known here.
+    pub const FIRST: Self = Self(0x13);
+    /// The version whose layouts this module has.
+    pub const CANONICAL: Self = Self(XEN_SYSCTL_INTERFACE_VERSION);
+    /// The newest version known here.
+    pub const LAST: Self = Self(0x16);
+
+    /// Whether a caller may speak this version.
+    pub const fn is_known(self) -> bool {
+        self.0 >= Self::FIRST.0 && self.0 <= Self::LAST.0
+    }
 }

@@ -1,4 +1,4 @@
-//! The interface of this header.
+//! Trace buffers and event numbers.
 //!
 //! Xen public/trace.h.
 
@@ -177,19 +177,22 @@ abi_consts! {
         TRC_HW_IRQ_UNMAPPED_VECTOR = 0x802007;
         TRC_HW_IRQ_HANDLED = 0x802008;
         TRC_64_FLAG = 0x100;
+        TREC_EVENT_MASK = 0xfffffff, as "({ struct t_rec x; memset(&x, 0, sizeof(x)); x.event = ~0; *(uint32_t *)((char *)&x + 0); })";
+        TREC_EXTRA_U32_MASK = 0x70000000, as "({ struct t_rec x; memset(&x, 0, sizeof(x)); x.extra_u32 = ~0; *(uint32_t *)((char *)&x + 0); })";
+        TREC_CYCLES_INCLUDED_MASK = 0x80000000, as "({ struct t_rec x; memset(&x, 0, sizeof(x)); x.cycles_included = ~0; *(uint32_t *)((char *)&x + 0); })";
     }
 }
 
 abi_structs! {
-    /// Unnamed in C.
-    pub struct TRecUCycles: "__typeof__(((__typeof__(((struct t_rec*)0)->u)*)0)->cycles)", size 36 {
+    /// Member `cycles` of [`TRecU`].
+    pub struct TRecCycles: "__typeof__(((__typeof__(((struct t_rec*)0)->u)*)0)->cycles)", size 36 {
         0 => cycles_lo: u32,
         4 => cycles_hi: u32,
         8 => extra_u32: [u32; 7],
     }
 
-    /// Unnamed in C.
-    pub struct TRecUNocycles: "__typeof__(((__typeof__(((struct t_rec*)0)->u)*)0)->nocycles)", size 28 {
+    /// Member `nocycles` of [`TRecU`].
+    pub struct TRecNocycles: "__typeof__(((__typeof__(((struct t_rec*)0)->u)*)0)->nocycles)", size 28 {
         0 => extra_u32: [u32; 7],
     }
 
@@ -209,14 +212,12 @@ abi_structs! {
     pub struct TInfo: "struct t_info", size 2 {
         0 => tbuf_size: u16,
     }
-
 }
 
 abi_unions! {
-    /// Payload: which member holds is said by a field beside it.
+    /// Field `u` of [`TRec`]: one of these, by what a field beside it says.
     pub union TRecU: "__typeof__(((struct t_rec*)0)->u)", [u32; 9] {
-        cycles / set_cycles: TRecUCycles,
-        nocycles / set_nocycles: TRecUNocycles,
+        cycles / set_cycles: TRecCycles,
+        nocycles / set_nocycles: TRecNocycles,
     }
-
 }

@@ -1,4 +1,4 @@
-//! The interface of this header.
+//! vCPU start and stop, run states, timers, registered areas.
 //!
 //! Xen public/vcpu.h.
 
@@ -6,7 +6,7 @@ use crate::GuestHandle;
 use crate::macros::{abi_consts, abi_structs, abi_unions, open_enums};
 
 open_enums! {
-    /// `VCPUOP_*`.
+    /// Commands of `vcpu_op`.
     pub enum VcpuOp(u32) "VCPUOP_" {
         INITIALISE = 0;
         UP = 1;
@@ -24,14 +24,13 @@ open_enums! {
         REGISTER_VCPU_TIME_MEMORY_AREA = 13;
     }
 
-    /// `RUNSTATE_*`.
+    /// What a vCPU is doing.
     pub enum Runstate(u32) "RUNSTATE_" {
         RUNNING = 0;
         RUNNABLE = 1;
         BLOCKED = 2;
         OFFLINE = 3;
     }
-
 }
 
 abi_consts! {
@@ -53,31 +52,31 @@ abi_structs! {
         16 => time: [u64; 4],
     }
 
-    /// `struct vcpu_register_runstate_memory_area`.
+    /// `struct vcpu_register_runstate_memory_area`: the argument of [`VcpuOp::REGISTER_RUNSTATE_MEMORY_AREA`].
     pub struct VcpuRegisterRunstateMemoryArea: "struct vcpu_register_runstate_memory_area", size 8 {
         0 => addr: VcpuRegisterRunstateMemoryAreaAddr,
     }
 
-    /// `struct vcpu_set_periodic_timer`.
+    /// `struct vcpu_set_periodic_timer`: the argument of [`VcpuOp::SET_PERIODIC_TIMER`].
     pub struct VcpuSetPeriodicTimer: "struct vcpu_set_periodic_timer", size 8 {
         0 => period_ns: u64,
     }
 
-    /// `struct vcpu_set_singleshot_timer`.
+    /// `struct vcpu_set_singleshot_timer`: the argument of [`VcpuOp::SET_SINGLESHOT_TIMER`].
     pub struct VcpuSetSingleshotTimer: "struct vcpu_set_singleshot_timer", size 16 {
         0 => timeout_abs_ns: u64,
         8 => flags: u32,
         12 => _hole0: [u8; 4] as "",
     }
 
-    /// `struct vcpu_register_vcpu_info`.
+    /// `struct vcpu_register_vcpu_info`: the argument of [`VcpuOp::REGISTER_VCPU_INFO`].
     pub struct VcpuRegisterVcpuInfo: "struct vcpu_register_vcpu_info", size 16 {
         0 => mfn: u64,
         8 => offset: u32,
         12 => rsvd: u32,
     }
 
-    /// `struct vcpu_get_physid`.
+    /// `struct vcpu_get_physid`: the argument of [`VcpuOp::GET_PHYSID`].
     pub struct VcpuGetPhysid: "struct vcpu_get_physid", size 8 {
         0 => phys_id: u64,
     }
@@ -86,22 +85,20 @@ abi_structs! {
     pub struct VcpuRegisterTimeMemoryArea: "struct vcpu_register_time_memory_area", size 8 {
         0 => addr: VcpuRegisterTimeMemoryAreaAddr,
     }
-
 }
 
 abi_unions! {
-    /// Payload: which member holds is said by a field beside it.
+    /// Field `addr` of [`VcpuRegisterRunstateMemoryArea`]: one of these, by what a field beside it says.
     pub union VcpuRegisterRunstateMemoryAreaAddr: "__typeof__(((struct vcpu_register_runstate_memory_area*)0)->addr)", [u64; 1] {
         h / set_h: GuestHandle<VcpuRunstateInfo>,
         v / set_v: u64,
         p / set_p: u64,
     }
 
-    /// Payload: which member holds is said by a field beside it.
+    /// Field `addr` of [`VcpuRegisterTimeMemoryArea`]: one of these, by what a field beside it says.
     pub union VcpuRegisterTimeMemoryAreaAddr: "__typeof__(((struct vcpu_register_time_memory_area*)0)->addr)", [u64; 1] {
         h / set_h: GuestHandle<crate::xen::VcpuTimeInfo>,
         v / set_v: u64,
         p / set_p: u64,
     }
-
 }

@@ -1,11 +1,11 @@
-//! The interface of this header.
+//! Version, capabilities and features of the hypervisor.
 //!
 //! Xen public/version.h.
 
 use crate::macros::{abi_consts, abi_structs, open_enums};
 
 open_enums! {
-    /// `XENVER_*`.
+    /// Commands of `xen_version`.
     pub enum XenVer(u32) "XENVER_" {
         VERSION = 0;
         EXTRAVERSION = 1;
@@ -19,7 +19,6 @@ open_enums! {
         COMMANDLINE = 9;
         BUILD_ID = 10;
     }
-
 }
 
 abi_consts! {
@@ -54,5 +53,4 @@ abi_structs! {
     pub struct BuildId: "struct xen_build_id", size 4 {
         0 => len: u32,
     }
-
 }

@@ -1,4 +1,4 @@
-//! The interface of this header.
+//! Events to a monitoring domain.
 //!
 //! Xen public/vm_event.h.
 
@@ -24,7 +24,6 @@ open_enums! {
         EMUL_UNIMPLEMENTED = 14;
         VMEXIT = 15;
     }
-
 }
 
 abi_consts! {
@@ -66,6 +65,8 @@ abi_consts! {
         VM_EVENT_DESC_TR = 4;
         MEM_PAGING_DROP_PAGE = 1 << 0;
         MEM_PAGING_EVICT_FAIL = 1 << 1;
+        VM_EVENT_X86_SELECTOR_REG_LIMIT_MASK = 0xfffff, as "({ struct vm_event_x86_selector_reg x; memset(&x, 0, sizeof(x)); x.limit = ~0; *(uint32_t *)((char *)&x + 0); })";
+        VM_EVENT_X86_SELECTOR_REG_AR_MASK = 0xfff00000, as "({ struct vm_event_x86_selector_reg x; memset(&x, 0, sizeof(x)); x.ar = ~0; *(uint32_t *)((char *)&x + 0); })";
     }
 }
 
@@ -185,7 +186,7 @@ abi_structs! {
         16 => old_value: u64,
     }
 
-    /// Unnamed in C.
+    /// Member `vmx` of [`VmEventDescAccessArch`].
     pub struct VmEventDescAccessArchVmx: "__typeof__(((__typeof__(((struct vm_event_desc_access*)0)->arch)*)0)->vmx)", size 16 {
         0 => instr_info: u32,
         4 => _pad1: u32,
@@ -242,13 +243,13 @@ abi_structs! {
         0 => data: [u8; 16],
     }
 
-    /// Unnamed in C.
+    /// Member `vmx` of [`VmEventVmexitArch`].
     pub struct VmEventVmexitArchVmx: "__typeof__(((__typeof__(((struct vm_event_vmexit*)0)->arch)*)0)->vmx)", size 16 {
         0 => reason: u64,
         8 => qualification: u64,
     }
 
-    /// Unnamed in C.
+    /// Member `arch` of [`VmEventVmexit`].
     pub struct VmEventVmexitArch: "__typeof__(((struct vm_event_vmexit*)0)->arch)", size 16 {
         0 => vmx: VmEventVmexitArchVmx,
     }
@@ -269,21 +270,20 @@ abi_structs! {
         24 => u: VmEventStU,
         56 => data: VmEventStData,
     }
-
 }
 
 abi_unions! {
-    /// Payload: which member holds is said by a field beside it.
+    /// Field `arch` of [`VmEventDescAccess`]: one of these, by what a field beside it says.
     pub union VmEventDescAccessArch: "__typeof__(((struct vm_event_desc_access*)0)->arch)", [u64; 2] {
         vmx / set_vmx: VmEventDescAccessArchVmx,
     }
 
-    /// Payload: which member holds is said by a field beside it.
-    pub union VmEventStUInterrupt: "__typeof__(((__typeof__(((struct vm_event_st*)0)->u)*)0)->interrupt)", [u64; 3] {
+    /// Field `interrupt` of [`VmEventStU`]: one of these, by what a field beside it says.
+    pub union VmEventStInterrupt: "__typeof__(((__typeof__(((struct vm_event_st*)0)->u)*)0)->interrupt)", [u64; 3] {
         x86 / set_x86: VmEventInterruptX86,
     }
 
-    /// Payload: which member holds is said by a field beside it.
+    /// Field `u` of [`VmEventSt`]: one of these, by what a field beside it says.
     pub union VmEventStU: "__typeof__(((struct vm_event_st*)0)->u)", [u64; 4] {
         mem_paging / set_mem_paging: VmEventPaging,
         mem_sharing / set_mem_sharing: VmEventSharing,
@@ -297,25 +297,24 @@ abi_unions! {
         debug_exception / set_debug_exception: VmEventDebug,
         cpuid / set_cpuid: VmEventCpuid,
         vmexit / set_vmexit: VmEventVmexit,
-        interrupt / set_interrupt: VmEventStUInterrupt,
+        interrupt / set_interrupt: VmEventStInterrupt,
     }
 
-    /// Payload: which member holds is said by a field beside it.
+    /// Field `regs` of [`VmEventStData`]: one of these, by what a field beside it says.
     pub union VmEventStDataRegs: "__typeof__(((__typeof__(((struct vm_event_st*)0)->data)*)0)->regs)", [u64; 43] {
         x86 / set_x86: VmEventRegsX86,
         arm / set_arm: VmEventRegsArm,
     }
 
-    /// Payload: which member holds is said by a field beside it.
+    /// Field `emul` of [`VmEventStData`]: one of these, by what a field beside it says.
     pub union VmEventStDataEmul: "__typeof__(((__typeof__(((struct vm_event_st*)0)->data)*)0)->emul)", [u32; 86] {
         read / set_read: VmEventEmulReadData,
         insn / set_insn: VmEventEmulInsnData,
     }
 
-    /// Payload: which member holds is said by a field beside it.
+    /// Field `data` of [`VmEventSt`]: one of these, by what a field beside it says.
     pub union VmEventStData: "__typeof__(((struct vm_event_st*)0)->data)", [u64; 43] {
         regs / set_regs: VmEventStDataRegs,
         emul / set_emul: VmEventStDataEmul,
     }
-
 }

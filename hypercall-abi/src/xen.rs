@@ -1,4 +1,4 @@
-//! The interface of this header.
+//! Hypercall numbers, memory-management commands and the pages shared with a guest.
 //!
 //! Xen public/xen.h.
 
@@ -6,7 +6,7 @@ use crate::GuestHandle;
 use crate::macros::{abi_consts, abi_structs, abi_unions, open_enums};
 
 open_enums! {
-    /// `__HYPERVISOR_*`.
+    /// Hypercall numbers, in `rax` (or `multicall_entry.op`).
     pub enum Hypercall(u32) "__HYPERVISOR_" {
         SET_TRAP_TABLE = 0;
         MMU_UPDATE = 1;
@@ -60,7 +60,7 @@ open_enums! {
         ARCH_7 = 55;
     }
 
-    /// `VIRQ_*`.
+    /// Virtual interrupts: per vCPU or global, see [`Virq::is_global`].
     pub enum Virq(u32) "VIRQ_" {
         TIMER = 0;
         DEBUG = 1;
@@ -85,7 +85,7 @@ open_enums! {
         ARCH_7 = 23;
     }
 
-    /// `MMU_*`.
+    /// The low two bits of [`MmuUpdate::ptr`].
     pub enum MmuUpdateCmd(u32) "MMU_" {
         NORMAL_PT_UPDATE = 0;
         MACHPHYS_UPDATE = 1;
@@ -93,7 +93,7 @@ open_enums! {
         PT_UPDATE_NO_TRANSLATE = 3;
     }
 
-    /// `MMUEXT_*`.
+    /// Commands of `mmuext_op`.
     pub enum MmuextOp(u32) "MMUEXT_" {
         PIN_L1_TABLE = 0;
         PIN_L2_TABLE = 1;
@@ -117,19 +117,19 @@ open_enums! {
         UNMARK_SUPER = 20;
     }
 
-    /// `CONSOLEIO_*`.
+    /// Commands of `console_io`.
     pub enum ConsoleIo(u32) "CONSOLEIO_" {
         WRITE = 0;
         READ = 1;
     }
 
-    /// `VMASST_CMD_*`.
+    /// Commands of `vm_assist`.
     pub enum VmAssistCmd(u32) "VMASST_CMD_" {
         ENABLE = 0;
         DISABLE = 1;
     }
 
-    /// `VMASST_TYPE_*`.
+    /// Assists that a guest switches with `vm_assist`.
     pub enum VmAssistType(u32) "VMASST_TYPE_" {
         N4GB_SEGMENTS = 0, as "VMASST_TYPE_4gb_segments";
         N4GB_SEGMENTS_NOTIFY = 1, as "VMASST_TYPE_4gb_segments_notify";
@@ -140,7 +140,7 @@ open_enums! {
         M2P_STRICT = 32;
     }
 
-    /// `DOMID_*`.
+    /// A domain id as a guest names it; values from [`DomId::FIRST_RESERVED`] up are no ordinary domain.
     pub enum DomId(u16) "DOMID_" {
         SELF = 0x7ff0;
         IO = 0x7ff1;
@@ -151,7 +151,6 @@ open_enums! {
         FIRST_RESERVED = 0x7ff0;
         MASK = 0x7fff;
     }
-
 }
 
 abi_consts! {
@@ -192,20 +191,20 @@ abi_structs! {
         16 => arg2: MmuextArg2,
     }
 
-    /// `struct mmu_update`.
+    /// One page-table update: `ptr` is a machine address with a [`MmuUpdateCmd`] in its low bits.
     pub struct MmuUpdate: "struct mmu_update", size 16 {
         0 => ptr: u64,
         8 => val: u64,
     }
 
-    /// `struct multicall_entry`.
+    /// One call of a multicall.
     pub struct MulticallEntry: "struct multicall_entry", size 64 {
         0 => op: u64,
         8 => result: u64,
         16 => args: [u64; 6],
     }
 
-    /// `struct vcpu_time_info`.
+    /// TSC to system time (ns); `version` is odd while it changes.
     pub struct VcpuTimeInfo: "struct vcpu_time_info", size 32 {
         0 => version: u32,
         4 => pad0: u32,
@@ -217,7 +216,7 @@ abi_structs! {
         30 => pad1: [u8; 2],
     }
 
-    /// `struct vcpu_info`.
+    /// Per-vCPU part of the page shared with the guest.
     pub struct VcpuInfo: "struct vcpu_info", size 64 {
         0 => evtchn_upcall_pending: u8,
         1 => evtchn_upcall_mask: u8,
@@ -227,7 +226,7 @@ abi_structs! {
         32 => time: VcpuTimeInfo,
     }
 
-    /// `struct shared_info`.
+    /// The page shared between hypervisor and guest.
     pub struct SharedInfo: "struct shared_info", size 3136 {
         0 => vcpu_info: [VcpuInfo; 32],
         2048 => evtchn_pending: [u64; 64],
@@ -239,20 +238,20 @@ abi_structs! {
         3088 => arch: crate::arch_x86::ArchSharedInfo,
     }
 
-    /// Unnamed in C.
+    /// Member `domU` of [`StartInfoConsole`].
     pub struct StartInfoConsoleDomU: "__typeof__(((__typeof__(((struct start_info*)0)->console)*)0)->domU)", size 16 {
         0 => mfn: u64,
         8 => evtchn: u32,
         12 => _hole0: [u8; 4] as "",
     }
 
-    /// Unnamed in C.
+    /// Member `dom0` of [`StartInfoConsole`].
     pub struct StartInfoConsoleDom0: "__typeof__(((__typeof__(((struct start_info*)0)->console)*)0)->dom0)", size 8 {
         0 => info_off: u32,
         4 => info_size: u32,
     }
 
-    /// `struct start_info`.
+    /// What a PV kernel finds at `rsi` when it starts.
     pub struct StartInfo: "struct start_info", size 1168 {
         0 => magic: [u8; 32],
         32 => nr_pages: u64,
@@ -281,8 +280,8 @@ abi_structs! {
         12 => pad: u32,
     }
 
-    /// Unnamed in C.
-    pub struct Dom0VgaConsoleInfoUTextMode3: "__typeof__(((__typeof__(((struct dom0_vga_console_info*)0)->u)*)0)->text_mode_3)", size 10 {
+    /// Member `text_mode_3` of [`Dom0VgaConsoleInfoU`].
+    pub struct Dom0VgaConsoleInfoTextMode3: "__typeof__(((__typeof__(((struct dom0_vga_console_info*)0)->u)*)0)->text_mode_3)", size 10 {
         0 => font_height: u16,
         2 => cursor_x: u16,
         4 => cursor_y: u16,
@@ -290,8 +289,8 @@ abi_structs! {
         8 => columns: u16,
     }
 
-    /// Unnamed in C.
-    pub struct Dom0VgaConsoleInfoUVesaLfb: "__typeof__(((__typeof__(((struct dom0_vga_console_info*)0)->u)*)0)->vesa_lfb)", size 36 {
+    /// Member `vesa_lfb` of [`Dom0VgaConsoleInfoU`].
+    pub struct Dom0VgaConsoleInfoVesaLfb: "__typeof__(((__typeof__(((struct dom0_vga_console_info*)0)->u)*)0)->vesa_lfb)", size 36 {
         0 => width: u16,
         2 => height: u16,
         4 => bytes_per_line: u16,
@@ -324,39 +323,55 @@ abi_structs! {
         0 => a: [u8; 16],
     }
 
-    /// `struct xenctl_bitmap`.
+    /// A bitmap in guest memory.
     pub struct XenctlBitmap: "struct xenctl_bitmap", size 16 {
         0 => bitmap: GuestHandle<u8>,
         8 => nr_bits: u32,
         12 => _hole0: [u8; 4] as "",
     }
-
 }
 
 abi_unions! {
-    /// Payload: which member holds is said by a field beside it.
+    /// Field `arg1` of [`MmuextOpArg`]: one of these, by what a field beside it says.
     pub union MmuextArg1: "__typeof__(((struct mmuext_op*)0)->arg1)", [u64; 1] {
         mfn / set_mfn: u64,
         linear_addr / set_linear_addr: u64,
     }
 
-    /// Payload: which member holds is said by a field beside it.
+    /// Field `arg2` of [`MmuextOpArg`]: one of these, by what a field beside it says.
     pub union MmuextArg2: "__typeof__(((struct mmuext_op*)0)->arg2)", [u64; 1] {
         nr_ents / set_nr_ents: u32,
         vcpumask / set_vcpumask: GuestHandle<()>,
         src_mfn / set_src_mfn: u64,
     }
 
-    /// Payload: which member holds is said by a field beside it.
+    /// Field `console` of [`StartInfo`]: one of these, by what a field beside it says.
     pub union StartInfoConsole: "__typeof__(((struct start_info*)0)->console)", [u64; 2] {
         domu / set_domu: StartInfoConsoleDomU as "domU",
         dom0 / set_dom0: StartInfoConsoleDom0,
     }
 
-    /// Payload: which member holds is said by a field beside it.
+    /// Field `u` of [`Dom0VgaConsoleInfo`]: one of these, by what a field beside it says.
     pub union Dom0VgaConsoleInfoU: "__typeof__(((struct dom0_vga_console_info*)0)->u)", [u32; 9] {
-        text_mode_3 / set_text_mode_3: Dom0VgaConsoleInfoUTextMode3,
-        vesa_lfb / set_vesa_lfb: Dom0VgaConsoleInfoUVesaLfb,
+        text_mode_3 / set_text_mode_3: Dom0VgaConsoleInfoTextMode3,
+        vesa_lfb / set_vesa_lfb: Dom0VgaConsoleInfoVesaLfb,
     }
+}
 
+impl Virq {
+    /// Whether the interrupt is one for the whole machine, bound by one domain,
+    /// rather than one per vCPU.
+    pub const fn is_global(self) -> bool {
+        !matches!(
+            self,
+            Self::TIMER | Self::DEBUG | Self::XENOPROF | Self::XENPMU
+        )
+    }
+}
+
+impl DomId {
+    /// Whether this can be an ordinary domain's id.
+    pub const fn is_ordinary(self) -> bool {
+        self.0 < Self::FIRST_RESERVED.0
+    }
 }

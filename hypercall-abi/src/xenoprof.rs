@@ -1,4 +1,4 @@
-//! The interface of this header.
+//! Profiling, as far as numbers go: obsolete.
 //!
 //! Xen public/xenoprof.h.
 
@@ -27,7 +27,6 @@ open_enums! {
         IBS_COUNTER = 17;
         LAST_OP = 17;
     }
-
 }
 
 abi_consts! {
@@ -66,14 +65,14 @@ abi_structs! {
         48 => event_log: [EventLog; 1],
     }
 
-    /// `struct xenoprof_init`.
+    /// `struct xenoprof_init`: the argument of [`XenoprofOp::INIT`].
     pub struct XenoprofInit: "struct xenoprof_init", size 72 {
         0 => num_events: i32,
         4 => is_primary: i32,
         8 => cpu_type: [u8; 64],
     }
 
-    /// `struct xenoprof_get_buffer`.
+    /// `struct xenoprof_get_buffer`: the argument of [`XenoprofOp::GET_BUFFER`].
     pub struct XenoprofGetBuffer: "struct xenoprof_get_buffer", size 24 {
         0 => max_samples: i32,
         4 => nbuf: i32,
@@ -82,7 +81,7 @@ abi_structs! {
         16 => buf_gmaddr: u64,
     }
 
-    /// `struct xenoprof_counter`.
+    /// `struct xenoprof_counter`: the argument of [`XenoprofOp::COUNTER`].
     pub struct XenoprofCounter: "struct xenoprof_counter", size 48 {
         0 => ind: u32,
         4 => _hole0: [u8; 4] as "",
@@ -106,7 +105,7 @@ abi_structs! {
         16 => buf_gmaddr: u64,
     }
 
-    /// `struct xenoprof_ibs_counter`.
+    /// `struct xenoprof_ibs_counter`: the argument of [`XenoprofOp::IBS_COUNTER`].
     pub struct XenoprofIbsCounter: "struct xenoprof_ibs_counter", size 48 {
         0 => op_enabled: u64,
         8 => fetch_enabled: u64,
@@ -115,5 +114,4 @@ abi_structs! {
         32 => rand_en: u64,
         40 => dispatched_ops: u64,
     }
-
 }

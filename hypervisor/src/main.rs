@@ -5,7 +5,11 @@
 mod bare {
     use arch::boot::{BootInfo, early_print};
 
-    arch::entry_points! { boot = boot, ap = ap }
+    arch::entry_points! { boot = boot, ap = ap, trap = trap, syscall = trap, iret_fault = trap }
+
+    fn trap(frame: &mut arch::entry::TrapFrame) {
+        panic!("{frame:#x?}")
+    }
 
     fn boot(info: &'static BootInfo) -> ! {
         early_print(format_args!(

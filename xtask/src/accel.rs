@@ -6,8 +6,8 @@
 use std::fs;
 use std::time::Duration;
 
+use ::tests::{Initramfs, Route, System};
 use anyhow::Result;
-use tests::{Initramfs, Route, System};
 
 use crate::machine::{Parts, Plan};
 use crate::qemu::{Guest, Patience, Seen};

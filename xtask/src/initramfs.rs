@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use ::tests::Initramfs;
 use anyhow::{Context, Result, bail};
-use tests::Initramfs;
 
 use crate::cpio::Archive;
 use crate::setup::Packages;

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
+use ::tests::{Route, System};
 use anyhow::Result;
-use tests::{Route, System};
 
 use crate::machine::{Parts, Plan};
 use crate::{cmd, paths};

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use ::tests::{Device, Initramfs, Route, System};
 use anyhow::{Result, bail};
-use tests::{Device, Initramfs, Route, System};
 
 use crate::accel::Accelerator;
 use crate::setup::Packages;
@@ -143,6 +143,7 @@ impl Plan {
         args.add(&["-cpu", self.cpu_model.as_deref().unwrap_or(usual)]);
         if self.icount {
             args.add(&["-icount", "shift=0,sleep=off"]);
+            args.add(&["-rtc", "base=2026-01-01T00:00:00,clock=vm"]);
         }
         if let Some(port) = self.gdb {
             args.add(&["-S", "-gdb", &format!("tcp:127.0.0.1:{port}")]);

@@ -5,9 +5,11 @@
 //! is in the cache folder (`$OXEN_CACHE`, else `~/.cache/oxen`).
 
 mod accel;
+mod bench;
 mod build;
 mod cmd;
 mod cpio;
+mod gdb;
 mod initramfs;
 mod iso;
 mod machine;
@@ -38,6 +40,8 @@ enum Chore {
     Build,
     /// Boot Debian's stock kernel as dom0 in QEMU and end in its shell
     Run(run::Options),
+    /// Measure native Linux, stock Xen and Oxen side by side
+    Bench(bench::Options),
     /// Run all tests; the last line is `N passed, N failed`
     Test(test::Options),
 }
@@ -47,6 +51,7 @@ fn main() -> Result<ExitCode> {
         Chore::Setup => setup::run().map(|_| ExitCode::SUCCESS),
         Chore::Build => build::report().map(|()| ExitCode::SUCCESS),
         Chore::Run(options) => run::run(&options),
+        Chore::Bench(options) => bench::run(&options),
         Chore::Test(options) => test::run(&options),
     }
 }

@@ -133,7 +133,6 @@ impl Guest {
     }
 
     /// One command of QEMU's monitor and its answer.
-    #[allow(dead_code, reason = "for the benchmark")]
     pub fn monitor(&self, command: &str) -> Result<String> {
         let mut stream = UnixStream::connect(self.sockets.join("monitor"))?;
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;

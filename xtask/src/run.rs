@@ -3,8 +3,8 @@
 use std::fs;
 use std::process::{Command, ExitCode};
 
+use ::tests::{Initramfs, Route, System};
 use anyhow::{Context, Result};
-use tests::{Initramfs, Route, System};
 
 use crate::accel::Accelerator;
 use crate::machine::{Parts, Plan};

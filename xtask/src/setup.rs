@@ -24,6 +24,7 @@ const HOST: &[&str] = &[
     "mtools",
     "ovmf",
     "xorriso",
+    "xz-utils",
 ];
 
 const QEMU: &[&str] = &["qemu-system-x86", "qemu-utils"];

@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
+use ::tests::{Case, End, TABLE};
 use anyhow::{Result, bail};
-use tests::{Case, End, TABLE};
 
 use crate::accel::Accelerator;
 use crate::machine::{Parts, Plan};
@@ -117,7 +117,7 @@ mod tests {
         Case {
             name: "x",
             expect: &["@@ cpus 2"],
-            ..tests::BASE
+            ..::tests::BASE
         }
     }
 

@@ -82,7 +82,7 @@ pub fn parse(
 static mut BOOT_INFO: BootInfo = BootInfo::new();
 
 #[cfg(target_os = "none")]
-unsafe extern "Rust" {
+unsafe extern "C" {
     /// The hypervisor's entry, defined by [`crate::entry_points!`].
     safe fn oxen_boot(info: &'static BootInfo) -> !;
 }
@@ -128,20 +128,36 @@ pub fn early_print(args: fmt::Arguments<'_>) {
     std::eprint!("{args}");
 }
 
-/// Names the hypervisor's entry points to this crate: `boot` is
-/// `fn(&'static BootInfo) -> !` on the boot CPU, `ap` is `fn(usize) -> !` on every further one (its CPU number).
+/// Names the hypervisor's entry points to this crate:
+/// `boot`: `fn(&'static BootInfo) -> !` on the boot CPU; `ap`: `fn(usize) -> !` on every further one (its number);
+/// `trap`, `syscall`, `iret_fault`: `fn(&mut TrapFrame)`, see [`crate::entry`].
 #[macro_export]
 macro_rules! entry_points {
-    (boot = $boot:path, ap = $ap:path $(,)?) => {
+    (boot = $boot:path, ap = $ap:path, trap = $trap:path, syscall = $syscall:path, iret_fault = $iret:path $(,)?) => {
         #[allow(unsafe_code)]
         #[unsafe(no_mangle)]
-        fn oxen_boot(info: &'static $crate::boot::BootInfo) -> ! {
+        extern "C" fn oxen_boot(info: &'static $crate::boot::BootInfo) -> ! {
             $boot(info)
         }
         #[allow(unsafe_code)]
         #[unsafe(no_mangle)]
-        fn oxen_ap_boot(cpu: usize) -> ! {
+        extern "C" fn oxen_ap_boot(cpu: usize) -> ! {
             $ap(cpu)
+        }
+        #[allow(unsafe_code)]
+        #[unsafe(no_mangle)]
+        extern "C" fn oxen_trap(frame: &mut $crate::entry::TrapFrame) {
+            $trap(frame)
+        }
+        #[allow(unsafe_code)]
+        #[unsafe(no_mangle)]
+        extern "C" fn oxen_syscall(frame: &mut $crate::entry::TrapFrame) {
+            $syscall(frame)
+        }
+        #[allow(unsafe_code)]
+        #[unsafe(no_mangle)]
+        extern "C" fn oxen_iret_fault(frame: &mut $crate::entry::TrapFrame) {
+            $iret(frame)
         }
     };
 }

@@ -57,12 +57,22 @@ impl TrapFrame {
 }
 
 /// The part of `CpuInfo` that entry code touches.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[repr(C)]
 pub struct EntryBlock {
     /// RSP of the guest at SYSCALL, parked until the frame is built.
     pub saved_rsp: u64,
     _reserved: [u64; 31],
+}
+
+impl EntryBlock {
+    /// As it is before the first entry.
+    pub const fn new() -> Self {
+        Self {
+            saved_rsp: 0,
+            _reserved: [0; 31],
+        }
+    }
 }
 
 const _: () = assert!(size_of::<EntryBlock>() == 256);

@@ -1,4 +1,4 @@
-//! The interface of this header.
+//! Operations of a device model.
 //!
 //! Xen public/hvm/dm_op.h.
 
@@ -7,7 +7,7 @@ use crate::event_channel::EvtchnPort;
 use crate::macros::{abi_consts, abi_structs, abi_unions, open_enums};
 
 open_enums! {
-    /// `XEN_DMOP_*`.
+    /// Commands of `dm_op`.
     pub enum DmOp(u32) "XEN_DMOP_" {
         CREATE_IOREQ_SERVER = 1;
         GET_IOREQ_SERVER_INFO = 2;
@@ -31,7 +31,6 @@ open_enums! {
         SET_IRQ_LEVEL = 19;
         NR_VCPUS = 20;
     }
-
 }
 
 abi_consts! {
@@ -59,14 +58,14 @@ abi_consts! {
 }
 
 abi_structs! {
-    /// `struct xen_dm_op_create_ioreq_server`.
+    /// `struct xen_dm_op_create_ioreq_server`: the argument of [`DmOp::CREATE_IOREQ_SERVER`].
     pub struct DmOpCreateIoreqServer: "struct xen_dm_op_create_ioreq_server", size 6 {
         0 => handle_bufioreq: u8,
         1 => pad: [u8; 3],
         4 => id: u16,
     }
 
-    /// `struct xen_dm_op_get_ioreq_server_info`.
+    /// `struct xen_dm_op_get_ioreq_server_info`: the argument of [`DmOp::GET_IOREQ_SERVER_INFO`].
     pub struct DmOpGetIoreqServerInfo: "struct xen_dm_op_get_ioreq_server_info", size 24 {
         0 => id: u16,
         2 => flags: u16,
@@ -84,27 +83,27 @@ abi_structs! {
         16 => end: u64,
     }
 
-    /// `struct xen_dm_op_set_ioreq_server_state`.
+    /// `struct xen_dm_op_set_ioreq_server_state`: the argument of [`DmOp::SET_IOREQ_SERVER_STATE`].
     pub struct DmOpSetIoreqServerState: "struct xen_dm_op_set_ioreq_server_state", size 4 {
         0 => id: u16,
         2 => enabled: u8,
         3 => pad: u8,
     }
 
-    /// `struct xen_dm_op_destroy_ioreq_server`.
+    /// `struct xen_dm_op_destroy_ioreq_server`: the argument of [`DmOp::DESTROY_IOREQ_SERVER`].
     pub struct DmOpDestroyIoreqServer: "struct xen_dm_op_destroy_ioreq_server", size 4 {
         0 => id: u16,
         2 => pad: u16,
     }
 
-    /// `struct xen_dm_op_track_dirty_vram`.
+    /// `struct xen_dm_op_track_dirty_vram`: the argument of [`DmOp::TRACK_DIRTY_VRAM`].
     pub struct DmOpTrackDirtyVram: "struct xen_dm_op_track_dirty_vram", size 16 {
         0 => nr: u32,
         4 => pad: u32,
         8 => first_pfn: u64,
     }
 
-    /// `struct xen_dm_op_set_pci_intx_level`.
+    /// `struct xen_dm_op_set_pci_intx_level`: the argument of [`DmOp::SET_PCI_INTX_LEVEL`].
     pub struct DmOpSetPciIntxLevel: "struct xen_dm_op_set_pci_intx_level", size 6 {
         0 => domain: u16,
         2 => bus: u8,
@@ -113,19 +112,19 @@ abi_structs! {
         5 => level: u8,
     }
 
-    /// `struct xen_dm_op_set_isa_irq_level`.
+    /// `struct xen_dm_op_set_isa_irq_level`: the argument of [`DmOp::SET_ISA_IRQ_LEVEL`].
     pub struct DmOpSetIsaIrqLevel: "struct xen_dm_op_set_isa_irq_level", size 2 {
         0 => isa_irq: u8,
         1 => level: u8,
     }
 
-    /// `struct xen_dm_op_set_pci_link_route`.
+    /// `struct xen_dm_op_set_pci_link_route`: the argument of [`DmOp::SET_PCI_LINK_ROUTE`].
     pub struct DmOpSetPciLinkRoute: "struct xen_dm_op_set_pci_link_route", size 2 {
         0 => link: u8,
         1 => isa_irq: u8,
     }
 
-    /// `struct xen_dm_op_modified_memory`.
+    /// `struct xen_dm_op_modified_memory`: the argument of [`DmOp::MODIFIED_MEMORY`].
     pub struct DmOpModifiedMemory: "struct xen_dm_op_modified_memory", size 8 {
         0 => nr_extents: u32,
         4 => opaque: u32,
@@ -138,7 +137,7 @@ abi_structs! {
         8 => first_pfn: u64,
     }
 
-    /// `struct xen_dm_op_set_mem_type`.
+    /// `struct xen_dm_op_set_mem_type`: the argument of [`DmOp::SET_MEM_TYPE`].
     pub struct DmOpSetMemType: "struct xen_dm_op_set_mem_type", size 16 {
         0 => nr: u32,
         4 => mem_type: u16,
@@ -146,7 +145,7 @@ abi_structs! {
         8 => first_pfn: u64,
     }
 
-    /// `struct xen_dm_op_inject_event`.
+    /// `struct xen_dm_op_inject_event`: the argument of [`DmOp::INJECT_EVENT`].
     pub struct DmOpInjectEvent: "struct xen_dm_op_inject_event", size 24 {
         0 => vcpuid: u32,
         4 => vector: u8,
@@ -158,14 +157,14 @@ abi_structs! {
         16 => cr2: u64,
     }
 
-    /// `struct xen_dm_op_inject_msi`.
+    /// `struct xen_dm_op_inject_msi`: the argument of [`DmOp::INJECT_MSI`].
     pub struct DmOpInjectMsi: "struct xen_dm_op_inject_msi", size 16 {
         0 => data: u32,
         4 => pad: u32,
         8 => addr: u64,
     }
 
-    /// `struct xen_dm_op_map_mem_type_to_ioreq_server`.
+    /// `struct xen_dm_op_map_mem_type_to_ioreq_server`: the argument of [`DmOp::MAP_MEM_TYPE_TO_IOREQ_SERVER`].
     pub struct DmOpMapMemTypeToIoreqServer: "struct xen_dm_op_map_mem_type_to_ioreq_server", size 16 {
         0 => id: u16,
         2 => r#type: u16 as "type",
@@ -173,12 +172,12 @@ abi_structs! {
         8 => opaque: u64,
     }
 
-    /// `struct xen_dm_op_remote_shutdown`.
+    /// `struct xen_dm_op_remote_shutdown`: the argument of [`DmOp::REMOTE_SHUTDOWN`].
     pub struct DmOpRemoteShutdown: "struct xen_dm_op_remote_shutdown", size 4 {
         0 => reason: u32,
     }
 
-    /// `struct xen_dm_op_relocate_memory`.
+    /// `struct xen_dm_op_relocate_memory`: the argument of [`DmOp::RELOCATE_MEMORY`].
     pub struct DmOpRelocateMemory: "struct xen_dm_op_relocate_memory", size 24 {
         0 => size: u32,
         4 => pad: u32,
@@ -186,7 +185,7 @@ abi_structs! {
         16 => dst_gfn: u64,
     }
 
-    /// `struct xen_dm_op_pin_memory_cacheattr`.
+    /// `struct xen_dm_op_pin_memory_cacheattr`: the argument of [`DmOp::PIN_MEMORY_CACHEATTR`].
     pub struct DmOpPinMemoryCacheattr: "struct xen_dm_op_pin_memory_cacheattr", size 24 {
         0 => start: u64,
         8 => end: u64,
@@ -194,14 +193,14 @@ abi_structs! {
         20 => pad: u32,
     }
 
-    /// `struct xen_dm_op_set_irq_level`.
+    /// `struct xen_dm_op_set_irq_level`: the argument of [`DmOp::SET_IRQ_LEVEL`].
     pub struct DmOpSetIrqLevel: "struct xen_dm_op_set_irq_level", size 8 {
         0 => irq: u32,
         4 => level: u8,
         5 => pad: [u8; 3],
     }
 
-    /// `struct xen_dm_op_nr_vcpus`.
+    /// `struct xen_dm_op_nr_vcpus`: the argument of [`DmOp::NR_VCPUS`].
     pub struct DmOpNrVcpus: "struct xen_dm_op_nr_vcpus", size 4 {
         0 => vcpus: u32,
     }
@@ -218,11 +217,10 @@ abi_structs! {
         0 => h: GuestHandle<()>,
         8 => size: u64,
     }
-
 }
 
 abi_unions! {
-    /// Payload: which member holds is said by a field beside it.
+    /// Field `u` of [`DmOpArg`]: one of these, by what a field beside it says.
     pub union DmOpArgU: "__typeof__(((struct xen_dm_op*)0)->u)", [u64; 3] {
         create_ioreq_server / set_create_ioreq_server: DmOpCreateIoreqServer,
         get_ioreq_server_info / set_get_ioreq_server_info: DmOpGetIoreqServerInfo,
@@ -245,5 +243,4 @@ abi_unions! {
         pin_memory_cacheattr / set_pin_memory_cacheattr: DmOpPinMemoryCacheattr,
         nr_vcpus / set_nr_vcpus: DmOpNrVcpus,
     }
-
 }

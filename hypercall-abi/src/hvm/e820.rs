@@ -1,4 +1,4 @@
-//! The interface of this header.
+//! The HVM memory map.
 //!
 //! Xen public/hvm/e820.h.
 

@@ -1,4 +1,4 @@
-//! The interface of this header.
+//! ACPI of HVM guests.
 //!
 //! Xen public/arch-x86/guest-acpi.h.
 

@@ -1,4 +1,4 @@
-//! The interface of this header.
+//! What the toolstack tells hvmloader.
 //!
 //! Xen public/hvm/hvm_info_table.h.
 
@@ -27,5 +27,4 @@ abi_structs! {
         28 => high_mem_pgend: u32,
         32 => vcpu_online: [u8; 16],
     }
-
 }

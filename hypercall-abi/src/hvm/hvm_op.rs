@@ -1,4 +1,4 @@
-//! The interface of this header.
+//! Operations of and on HVM domains.
 //!
 //! Xen public/hvm/hvm_op.h.
 
@@ -8,7 +8,7 @@ use crate::macros::{abi_consts, abi_structs, abi_unions, open_enums};
 use crate::xen::DomId;
 
 open_enums! {
-    /// `HVMOP_*`.
+    /// Commands of `hvm_op`.
     pub enum HvmOp(u32) "HVMOP_" {
         SET_PARAM = 0;
         GET_PARAM = 1;
@@ -52,7 +52,6 @@ open_enums! {
         SET_SUPPRESS_VE_MULTI = 15;
         SET_VISIBILITY = 16;
     }
-
 }
 
 abi_consts! {
@@ -93,26 +92,26 @@ abi_structs! {
         24 => first_error_gfn: u64,
     }
 
-    /// `struct xen_hvm_pagetable_dying`.
+    /// `struct xen_hvm_pagetable_dying`: the argument of [`HvmOp::PAGETABLE_DYING`].
     pub struct HvmPagetableDying: "struct xen_hvm_pagetable_dying", size 16 {
         0 => domid: DomId,
         2 => pad: [u16; 3],
         8 => gpa: u64,
     }
 
-    /// `struct xen_hvm_get_time`.
+    /// `struct xen_hvm_get_time`: the argument of [`HvmOp::GET_TIME`].
     pub struct HvmGetTime: "struct xen_hvm_get_time", size 8 {
         0 => now: u64,
     }
 
-    /// `struct xen_hvm_xentrace`.
+    /// `struct xen_hvm_xentrace`: the argument of [`HvmOp::XENTRACE`].
     pub struct HvmXentrace: "struct xen_hvm_xentrace", size 32 {
         0 => event: u16,
         2 => extra_bytes: u16,
         4 => extra: [u8; 28],
     }
 
-    /// `struct xen_hvm_get_mem_type`.
+    /// `struct xen_hvm_get_mem_type`: the argument of [`HvmOp::GET_MEM_TYPE`].
     pub struct HvmGetMemType: "struct xen_hvm_get_mem_type", size 16 {
         0 => domid: DomId,
         2 => mem_type: u16,
@@ -200,11 +199,10 @@ abi_structs! {
         12 => pad2: u32,
         16 => u: HvmAltp2mOpArgU,
     }
-
 }
 
 abi_unions! {
-    /// Payload: which member holds is said by a field beside it.
+    /// Field `u` of [`HvmAltp2mOpArg`]: one of these, by what a field beside it says.
     pub union HvmAltp2mOpArgU: "__typeof__(((struct xen_hvm_altp2m_op*)0)->u)", [u64; 8] {
         domain_state / set_domain_state: HvmAltp2mDomainState,
         enable_notify / set_enable_notify: HvmAltp2mVcpuEnableNotify,
@@ -219,5 +217,4 @@ abi_unions! {
         set_visibility / set_set_visibility: HvmAltp2mSetVisibility,
         pad / set_pad: [u8; 64],
     }
-
 }

@@ -1,4 +1,4 @@
-//! The interface of this header.
+//! First state of a PVH vCPU.
 //!
 //! Xen public/hvm/hvm_vcpu.h.
 
@@ -71,14 +71,12 @@ abi_structs! {
         4 => pad: u32,
         8 => cpu_regs: VcpuHvmContextCpuRegs,
     }
-
 }
 
 abi_unions! {
-    /// Payload: which member holds is said by a field beside it.
+    /// Field `cpu_regs` of [`VcpuHvmContext`]: one of these, by what a field beside it says.
     pub union VcpuHvmContextCpuRegs: "__typeof__(((struct vcpu_hvm_context*)0)->cpu_regs)", [u64; 15] {
         x86_32 / set_x86_32: VcpuHvmX8632,
         x86_64 / set_x86_64: VcpuHvmX8664,
     }
-
 }

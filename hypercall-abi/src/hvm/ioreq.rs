@@ -1,4 +1,4 @@
-//! The interface of this header.
+//! Requests to a device model.
 //!
 //! Xen public/hvm/ioreq.h.
 
@@ -13,7 +13,6 @@ open_enums! {
         TIMEOFFSET = 7;
         INVALIDATE = 8;
     }
-
 }
 
 abi_consts! {
@@ -41,6 +40,17 @@ abi_consts! {
         ACPI_GPE0_BLK_ADDRESS = 0x1f68;
         ACPI_GPE0_BLK_LEN = 8;
     }
+    u8 {
+        IOREQ_STATE_MASK = 0xf, as "({ struct ioreq x; memset(&x, 0, sizeof(x)); x.state = ~0; *(uint8_t *)((char *)&x + 30); })";
+        IOREQ_DATA_IS_PTR_MASK = 0x10, as "({ struct ioreq x; memset(&x, 0, sizeof(x)); x.data_is_ptr = ~0; *(uint8_t *)((char *)&x + 30); })";
+        IOREQ_DIR_MASK = 0x20, as "({ struct ioreq x; memset(&x, 0, sizeof(x)); x.dir = ~0; *(uint8_t *)((char *)&x + 30); })";
+        IOREQ_DF_MASK = 0x40, as "({ struct ioreq x; memset(&x, 0, sizeof(x)); x.df = ~0; *(uint8_t *)((char *)&x + 30); })";
+    }
+    u32 {
+        BUF_IOREQ_DIR_MASK = 0x200, as "({ struct buf_ioreq x; memset(&x, 0, sizeof(x)); x.dir = ~0; *(uint32_t *)((char *)&x + 0); })";
+        BUF_IOREQ_SIZE_MASK = 0xc00, as "({ struct buf_ioreq x; memset(&x, 0, sizeof(x)); x.size = ~0; *(uint32_t *)((char *)&x + 0); })";
+        BUF_IOREQ_ADDR_MASK = 0xfffff000, as "({ struct buf_ioreq x; memset(&x, 0, sizeof(x)); x.addr = ~0; *(uint32_t *)((char *)&x + 0); })";
+    }
 }
 
 abi_structs! {
@@ -64,8 +74,7 @@ abi_structs! {
     /// `struct buf_ioreq`.
     pub struct BufIoreq: "struct buf_ioreq", size 8 {
         0 => r#type: u8 as "type",
-        1 => bits0: u8 as "",
-        2 => _hole0: [u8; 2] as "",
+        1 => bits: [u8; 3] as "",
         4 => data: u32,
     }
 
@@ -75,5 +84,11 @@ abi_structs! {
         4 => write_pointer: u32,
         8 => buf_ioreq: [BufIoreq; 511],
     }
+}
 
+impl BufIoreq {
+    /// The first four bytes as one number, for the `BUF_IOREQ_*_MASK`s.
+    pub const fn word(self) -> u32 {
+        u32::from_le_bytes([self.r#type, self.bits[0], self.bits[1], self.bits[2]])
+    }
 }

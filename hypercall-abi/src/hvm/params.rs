@@ -1,11 +1,11 @@
-//! The interface of this header.
+//! Parameters of HVM domains.
 //!
 //! Xen public/hvm/params.h.
 
 use crate::macros::{abi_consts, open_enums};
 
 open_enums! {
-    /// `HVM_PARAM_*`.
+    /// Parameters of an HVM domain.
     pub enum HvmParam(u32) "HVM_PARAM_" {
         PAE_ENABLED = 4;
         DM_DOMAIN = 13;
@@ -52,7 +52,6 @@ open_enums! {
         PCI_INTX = 1;
         VECTOR = 2;
     }
-
 }
 
 abi_consts! {

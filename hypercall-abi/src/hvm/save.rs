@@ -1,4 +1,4 @@
-//! The interface of this header.
+//! Records of a saved HVM domain.
 //!
 //! Xen public/hvm/save.h, public/arch-x86/hvm/save.h.
 
@@ -18,6 +18,25 @@ abi_consts! {
         CPU_XSAVE_CODE = 16;
         CPU_MSR_CODE = 20;
         HVM_SAVE_CODE_MAX = 20;
+    }
+    u8 {
+        HVM_HW_VPIC_INIT_STATE_MASK = 0xf, as "({ struct hvm_hw_vpic x; memset(&x, 0, sizeof(x)); x.init_state = ~0; *(uint8_t *)((char *)&x + 4); })";
+        HVM_HW_VPIC_PRIORITY_ADD_MASK = 0xf0, as "({ struct hvm_hw_vpic x; memset(&x, 0, sizeof(x)); x.priority_add = ~0; *(uint8_t *)((char *)&x + 4); })";
+        HVM_HW_VPIC_READSEL_ISR_MASK = 0x1, as "({ struct hvm_hw_vpic x; memset(&x, 0, sizeof(x)); x.readsel_isr = ~0; *(uint8_t *)((char *)&x + 5); })";
+        HVM_HW_VPIC_POLL_MASK = 0x2, as "({ struct hvm_hw_vpic x; memset(&x, 0, sizeof(x)); x.poll = ~0; *(uint8_t *)((char *)&x + 5); })";
+        HVM_HW_VPIC_AUTO_EOI_MASK = 0x4, as "({ struct hvm_hw_vpic x; memset(&x, 0, sizeof(x)); x.auto_eoi = ~0; *(uint8_t *)((char *)&x + 5); })";
+        HVM_HW_VPIC_ROTATE_ON_AUTO_EOI_MASK = 0x8, as "({ struct hvm_hw_vpic x; memset(&x, 0, sizeof(x)); x.rotate_on_auto_eoi = ~0; *(uint8_t *)((char *)&x + 5); })";
+        HVM_HW_VPIC_SPECIAL_FULLY_NESTED_MODE_MASK = 0x10, as "({ struct hvm_hw_vpic x; memset(&x, 0, sizeof(x)); x.special_fully_nested_mode = ~0; *(uint8_t *)((char *)&x + 5); })";
+        HVM_HW_VPIC_SPECIAL_MASK_MODE_MASK = 0x20, as "({ struct hvm_hw_vpic x; memset(&x, 0, sizeof(x)); x.special_mask_mode = ~0; *(uint8_t *)((char *)&x + 5); })";
+        HVM_HW_VPIC_IS_MASTER_MASK = 0x40, as "({ struct hvm_hw_vpic x; memset(&x, 0, sizeof(x)); x.is_master = ~0; *(uint8_t *)((char *)&x + 5); })";
+        VIOAPIC_REDIR_ENTRY_FIELDS_DELIVERY_MODE_MASK = 0x7, as "({ __typeof__(((union vioapic_redir_entry*)0)->fields) x; memset(&x, 0, sizeof(x)); x.delivery_mode = ~0; *(uint8_t *)((char *)&x + 1); })";
+        VIOAPIC_REDIR_ENTRY_FIELDS_DEST_MODE_MASK = 0x8, as "({ __typeof__(((union vioapic_redir_entry*)0)->fields) x; memset(&x, 0, sizeof(x)); x.dest_mode = ~0; *(uint8_t *)((char *)&x + 1); })";
+        VIOAPIC_REDIR_ENTRY_FIELDS_DELIVERY_STATUS_MASK = 0x10, as "({ __typeof__(((union vioapic_redir_entry*)0)->fields) x; memset(&x, 0, sizeof(x)); x.delivery_status = ~0; *(uint8_t *)((char *)&x + 1); })";
+        VIOAPIC_REDIR_ENTRY_FIELDS_POLARITY_MASK = 0x20, as "({ __typeof__(((union vioapic_redir_entry*)0)->fields) x; memset(&x, 0, sizeof(x)); x.polarity = ~0; *(uint8_t *)((char *)&x + 1); })";
+        VIOAPIC_REDIR_ENTRY_FIELDS_REMOTE_IRR_MASK = 0x40, as "({ __typeof__(((union vioapic_redir_entry*)0)->fields) x; memset(&x, 0, sizeof(x)); x.remote_irr = ~0; *(uint8_t *)((char *)&x + 1); })";
+        VIOAPIC_REDIR_ENTRY_FIELDS_TRIG_MODE_MASK = 0x80, as "({ __typeof__(((union vioapic_redir_entry*)0)->fields) x; memset(&x, 0, sizeof(x)); x.trig_mode = ~0; *(uint8_t *)((char *)&x + 1); })";
+        VIOAPIC_REDIR_ENTRY_FIELDS_MASK_MASK = 0x1, as "({ __typeof__(((union vioapic_redir_entry*)0)->fields) x; memset(&x, 0, sizeof(x)); x.mask = ~0; *(uint8_t *)((char *)&x + 2); })";
+        VIOAPIC_REDIR_ENTRY_FIELDS_RESERVE_MASK = 0xfe, as "({ __typeof__(((union vioapic_redir_entry*)0)->fields) x; memset(&x, 0, sizeof(x)); x.reserve = ~0; *(uint8_t *)((char *)&x + 2); })";
     }
 }
 
@@ -221,7 +240,7 @@ abi_structs! {
         7 => int_output: u8,
     }
 
-    /// Unnamed in C.
+    /// Member `fields` of [`VioapicRedirEntry`].
     pub struct VioapicRedirEntryFields: "__typeof__(((union vioapic_redir_entry*)0)->fields)", size 8 {
         0 => vector: u8,
         1 => bits0: u8 as "",
@@ -298,7 +317,7 @@ abi_structs! {
         16 => rtc_offset: i64,
     }
 
-    /// Unnamed in C.
+    /// Member `timers` of [`HvmHwHpet`].
     pub struct HvmHwHpetTimers: "__typeof__(((struct hvm_hw_hpet*)0)->timers[0])", size 32 {
         0 => config: u64,
         8 => cmp: u64,
@@ -344,12 +363,12 @@ abi_structs! {
         16 => reserved: [u64; 6],
     }
 
-    /// Unnamed in C.
+    /// Member `fpu_sse` of [`HvmHwCpuXsaveSaveArea`].
     pub struct HvmHwCpuXsaveSaveAreaFpuSse: "__typeof__(((__typeof__(((struct hvm_hw_cpu_xsave*)0)->save_area)*)0)->fpu_sse)", size 512 {
         0 => x: [u8; 512],
     }
 
-    /// Unnamed in C.
+    /// Member `save_area` of [`HvmHwCpuXsave`].
     pub struct HvmHwCpuXsaveSaveArea: "__typeof__(((struct hvm_hw_cpu_xsave*)0)->save_area)", size 576 {
         0 => fpu_sse: HvmHwCpuXsaveSaveAreaFpuSse,
         512 => xsave_hdr: HvmHwCpuXsaveHdr,
@@ -407,26 +426,24 @@ abi_structs! {
         0 => count: u32,
         4 => _hole0: [u8; 4] as "",
     }
-
 }
 
 abi_unions! {
-    /// Payload: which member holds is said by a field beside it.
+    /// `union vioapic_redir_entry`.
     pub union VioapicRedirEntry: "union vioapic_redir_entry", [u64; 1] {
         bits / set_bits: u64,
         fields / set_fields: VioapicRedirEntryFields,
     }
 
-    /// Payload: which member holds is said by a field beside it.
+    /// Field `u` of [`HvmHwPciIrqs`]: one of these, by what a field beside it says.
     pub union HvmHwPciIrqsU: "", [u64; 2] {
         i / set_i: [u64; 2],
         pad / set_pad: [u64; 2],
     }
 
-    /// Payload: which member holds is said by a field beside it.
+    /// Field `u` of [`HvmHwIsaIrqs`]: one of these, by what a field beside it says.
     pub union HvmHwIsaIrqsU: "", [u64; 1] {
         i / set_i: [u64; 1],
         pad / set_pad: [u64; 1],
     }
-
 }

@@ -1,4 +1,4 @@
-//! The interface of this header.
+//! What a PVH kernel finds at `ebx` when it starts.
 //!
 //! Xen public/arch-x86/hvm/start_info.h.
 
@@ -15,7 +15,6 @@ open_enums! {
         DISABLED = 6;
         PMEM = 7;
     }
-
 }
 
 abi_consts! {
@@ -54,5 +53,4 @@ abi_structs! {
         16 => r#type: u32 as "type",
         20 => reserved: u32,
     }
-
 }

@@ -1,38 +1,36 @@
-//! The interface of this header.
+//! Xenstore paths that hvmloader reads.
 //!
 //! Xen public/hvm/hvm_xs_strings.h.
 
-use crate::macros::abi_consts;
+use crate::macros::abi_strs;
 
-abi_consts! {
-    u64 {
-        HVM_XS_HVMLOADER = 0x5649c71ea446;
-        HVM_XS_BIOS = 0x5649c71ea46a;
-        HVM_XS_GENERATION_ID_ADDRESS = 0x5649c71ea490;
-        HVM_XS_ALLOW_MEMORY_RELOCATE = 0x5649c71ea4d8;
-        HVM_XS_ACPI_PT_ADDRESS = 0x5649c71ea51e;
-        HVM_XS_ACPI_PT_LENGTH = 0x5649c71ea558;
-        HVM_XS_SMBIOS_PT_ADDRESS = 0x5649c71ea58f;
-        HVM_XS_SMBIOS_PT_LENGTH = 0x5649c71ea5ca;
-        HVM_XS_SMBIOS_DEFAULT_BATTERY = 0x5649c71ea610;
-        HVM_XS_BIOS_STRINGS = 0x5649c71ea65f;
-        HVM_XS_BIOS_VENDOR = 0x5649c71ea689;
-        HVM_XS_BIOS_VERSION = 0x5649c71ea6be;
-        HVM_XS_SYSTEM_MANUFACTURER = 0x5649c71ea6f8;
-        HVM_XS_SYSTEM_PRODUCT_NAME = 0x5649c71ea748;
-        HVM_XS_SYSTEM_VERSION = 0x5649c71ea794;
-        HVM_XS_SYSTEM_SERIAL_NUMBER = 0x5649c71ea7d0;
-        HVM_XS_BASEBOARD_MANUFACTURER = 0x5649c71ea820;
-        HVM_XS_BASEBOARD_PRODUCT_NAME = 0x5649c71ea870;
-        HVM_XS_BASEBOARD_VERSION = 0x5649c71ea8c0;
-        HVM_XS_BASEBOARD_SERIAL_NUMBER = 0x5649c71ea908;
-        HVM_XS_BASEBOARD_ASSET_TAG = 0x5649c71ea958;
-        HVM_XS_BASEBOARD_LOCATION_IN_CHASSIS = 0x5649c71ea9a8;
-        HVM_XS_ENCLOSURE_MANUFACTURER = 0x5649c71eaa08;
-        HVM_XS_ENCLOSURE_SERIAL_NUMBER = 0x5649c71eaa58;
-        HVM_XS_ENCLOSURE_ASSET_TAG = 0x5649c71eaaa8;
-        HVM_XS_BATTERY_MANUFACTURER = 0x5649c71eaaf8;
-        HVM_XS_BATTERY_DEVICE_NAME = 0x5649c71eab48;
-        HVM_XS_OEM_STRINGS = 0x5649c71eab94;
-    }
+abi_strs! {
+    HVM_XS_HVMLOADER = "hvmloader";
+    HVM_XS_BIOS = "hvmloader/bios";
+    HVM_XS_GENERATION_ID_ADDRESS = "hvmloader/generation-id-address";
+    HVM_XS_ALLOW_MEMORY_RELOCATE = "hvmloader/allow-memory-relocate";
+    HVM_XS_ACPI_PT_ADDRESS = "hvmloader/acpi/address";
+    HVM_XS_ACPI_PT_LENGTH = "hvmloader/acpi/length";
+    HVM_XS_SMBIOS_PT_ADDRESS = "hvmloader/smbios/address";
+    HVM_XS_SMBIOS_PT_LENGTH = "hvmloader/smbios/length";
+    HVM_XS_SMBIOS_DEFAULT_BATTERY = "hvmloader/smbios/default_battery";
+    HVM_XS_BIOS_STRINGS = "bios-strings";
+    HVM_XS_BIOS_VENDOR = "bios-strings/bios-vendor";
+    HVM_XS_BIOS_VERSION = "bios-strings/bios-version";
+    HVM_XS_SYSTEM_MANUFACTURER = "bios-strings/system-manufacturer";
+    HVM_XS_SYSTEM_PRODUCT_NAME = "bios-strings/system-product-name";
+    HVM_XS_SYSTEM_VERSION = "bios-strings/system-version";
+    HVM_XS_SYSTEM_SERIAL_NUMBER = "bios-strings/system-serial-number";
+    HVM_XS_BASEBOARD_MANUFACTURER = "bios-strings/baseboard-manufacturer";
+    HVM_XS_BASEBOARD_PRODUCT_NAME = "bios-strings/baseboard-product-name";
+    HVM_XS_BASEBOARD_VERSION = "bios-strings/baseboard-version";
+    HVM_XS_BASEBOARD_SERIAL_NUMBER = "bios-strings/baseboard-serial-number";
+    HVM_XS_BASEBOARD_ASSET_TAG = "bios-strings/baseboard-asset-tag";
+    HVM_XS_BASEBOARD_LOCATION_IN_CHASSIS = "bios-strings/baseboard-location-in-chassis";
+    HVM_XS_ENCLOSURE_MANUFACTURER = "bios-strings/enclosure-manufacturer";
+    HVM_XS_ENCLOSURE_SERIAL_NUMBER = "bios-strings/enclosure-serial-number";
+    HVM_XS_ENCLOSURE_ASSET_TAG = "bios-strings/enclosure-asset-tag";
+    HVM_XS_BATTERY_MANUFACTURER = "bios-strings/battery-manufacturer";
+    HVM_XS_BATTERY_DEVICE_NAME = "bios-strings/battery-device-name";
+    HVM_XS_OEM_STRINGS = "bios-strings/oem-%d";
 }

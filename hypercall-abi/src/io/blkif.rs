@@ -1,4 +1,4 @@
-//! The interface of this header.
+//! Block devices.
 //!
 //! Xen public/io/blkif.h.
 
@@ -23,7 +23,6 @@ open_enums! {
         ERROR = -1;
         OKAY = 0;
     }
-
 }
 
 abi_consts! {
@@ -90,5 +89,4 @@ abi_structs! {
         10 => status: i16,
         12 => _hole1: [u8; 4] as "",
     }
-
 }

@@ -1,4 +1,4 @@
-//! The interface of this header.
+//! The console ring.
 //!
 //! Xen public/io/console.h.
 
@@ -14,5 +14,4 @@ abi_structs! {
         3080 => out_cons: u32,
         3084 => out_prod: u32,
     }
-
 }

@@ -1,4 +1,4 @@
-//! The interface of this header.
+//! Frame buffer.
 //!
 //! Xen public/io/fbif.h.
 
@@ -11,7 +11,6 @@ open_enums! {
         RESIZE = 3;
         REFRESH_PERIOD = 1;
     }
-
 }
 
 abi_consts! {
@@ -71,11 +70,10 @@ abi_structs! {
         33 => _hole0: [u8; 7] as "",
         40 => pd: [u64; 256],
     }
-
 }
 
 abi_unions! {
-    /// Payload: which member holds is said by a field beside it.
+    /// `union xenfb_out_event`.
     pub union XenfbOutEvent: "union xenfb_out_event", [u32; 10] {
         r#type / set_type: u8 as "type",
         update / set_update: XenfbUpdate,
@@ -83,11 +81,10 @@ abi_unions! {
         pad / set_pad: [u8; 40],
     }
 
-    /// Payload: which member holds is said by a field beside it.
+    /// `union xenfb_in_event`.
     pub union XenfbInEvent: "union xenfb_in_event", [u32; 10] {
         r#type / set_type: u8 as "type",
         refresh_period / set_refresh_period: XenfbRefreshPeriod,
         pad / set_pad: [u8; 40],
     }
-
 }

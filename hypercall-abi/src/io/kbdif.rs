@@ -1,8 +1,8 @@
-//! The interface of this header.
+//! Keyboard and pointer.
 //!
 //! Xen public/io/kbdif.h.
 
-use crate::macros::{abi_consts, abi_structs, abi_unions, open_enums};
+use crate::macros::{abi_consts, abi_strs, abi_structs, abi_unions, open_enums};
 
 open_enums! {
     /// `XENKBD_TYPE_*`.
@@ -13,7 +13,6 @@ open_enums! {
         POS = 4;
         MTOUCH = 5;
     }
-
 }
 
 abi_consts! {
@@ -33,6 +32,27 @@ abi_consts! {
         XENKBD_OUT_RING_LEN = 25;
         XENKBD_OUT_RING_OFFS = 3072;
     }
+}
+
+abi_strs! {
+    XENKBD_DRIVER_NAME = "vkbd";
+    XENKBD_FIELD_FEAT_DSBL_KEYBRD = "feature-disable-keyboard";
+    XENKBD_FIELD_FEAT_DSBL_POINTER = "feature-disable-pointer";
+    XENKBD_FIELD_FEAT_ABS_POINTER = "feature-abs-pointer";
+    XENKBD_FIELD_FEAT_RAW_POINTER = "feature-raw-pointer";
+    XENKBD_FIELD_FEAT_MTOUCH = "feature-multi-touch";
+    XENKBD_FIELD_REQ_ABS_POINTER = "request-abs-pointer";
+    XENKBD_FIELD_REQ_RAW_POINTER = "request-raw-pointer";
+    XENKBD_FIELD_REQ_MTOUCH = "request-multi-touch";
+    XENKBD_FIELD_RING_GREF = "page-gref";
+    XENKBD_FIELD_EVT_CHANNEL = "event-channel";
+    XENKBD_FIELD_WIDTH = "width";
+    XENKBD_FIELD_HEIGHT = "height";
+    XENKBD_FIELD_MT_WIDTH = "multi-touch-width";
+    XENKBD_FIELD_MT_HEIGHT = "multi-touch-height";
+    XENKBD_FIELD_MT_NUM_CONTACTS = "multi-touch-num-contacts";
+    XENKBD_FIELD_UNIQUE_ID = "unique-id";
+    XENKBD_FIELD_RING_REF = "page-ref";
 }
 
 abi_structs! {
@@ -62,14 +82,14 @@ abi_structs! {
         12 => rel_z: i32,
     }
 
-    /// Unnamed in C.
-    pub struct XenkbdMtouchUPos: "__typeof__(((__typeof__(((struct xenkbd_mtouch*)0)->u)*)0)->pos)", size 8 {
+    /// Member `pos` of [`XenkbdMtouchU`].
+    pub struct XenkbdMtouchPos: "__typeof__(((__typeof__(((struct xenkbd_mtouch*)0)->u)*)0)->pos)", size 8 {
         0 => abs_x: i32,
         4 => abs_y: i32,
     }
 
-    /// Unnamed in C.
-    pub struct XenkbdMtouchUShape: "__typeof__(((__typeof__(((struct xenkbd_mtouch*)0)->u)*)0)->shape)", size 8 {
+    /// Member `shape` of [`XenkbdMtouchU`].
+    pub struct XenkbdMtouchShape: "__typeof__(((__typeof__(((struct xenkbd_mtouch*)0)->u)*)0)->shape)", size 8 {
         0 => major: u32,
         4 => minor: u32,
     }
@@ -90,18 +110,17 @@ abi_structs! {
         8 => out_cons: u32,
         12 => out_prod: u32,
     }
-
 }
 
 abi_unions! {
-    /// Payload: which member holds is said by a field beside it.
+    /// Field `u` of [`XenkbdMtouch`]: one of these, by what a field beside it says.
     pub union XenkbdMtouchU: "__typeof__(((struct xenkbd_mtouch*)0)->u)", [u32; 2] {
-        pos / set_pos: XenkbdMtouchUPos,
-        shape / set_shape: XenkbdMtouchUShape,
+        pos / set_pos: XenkbdMtouchPos,
+        shape / set_shape: XenkbdMtouchShape,
         orientation / set_orientation: i16,
     }
 
-    /// Payload: which member holds is said by a field beside it.
+    /// `union xenkbd_in_event`.
     pub union XenkbdInEvent: "union xenkbd_in_event", [u32; 10] {
         r#type / set_type: u8 as "type",
         motion / set_motion: XenkbdMotion,
@@ -111,10 +130,9 @@ abi_unions! {
         pad / set_pad: [u8; 40],
     }
 
-    /// Payload: which member holds is said by a field beside it.
+    /// `union xenkbd_out_event`.
     pub union XenkbdOutEvent: "union xenkbd_out_event", [u8; 40] {
         r#type / set_type: u8 as "type",
         pad / set_pad: [u8; 40],
     }
-
 }

@@ -1,4 +1,4 @@
-//! The interface of this header.
+//! vchan rings.
 //!
 //! Xen public/io/libxenvchan.h.
 
@@ -29,5 +29,4 @@ abi_structs! {
         22 => cli_notify: u8,
         23 => srv_notify: u8,
     }
-
 }

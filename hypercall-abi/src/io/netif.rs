@@ -1,4 +1,4 @@
-//! The interface of this header.
+//! Network devices.
 //!
 //! Xen public/io/netif.h.
 
@@ -46,7 +46,6 @@ open_enums! {
         OKAY = 0;
         NULL = 1;
     }
-
 }
 
 abi_consts! {
@@ -129,21 +128,21 @@ abi_structs! {
         10 => size: u16,
     }
 
-    /// Unnamed in C.
-    pub struct NetifExtraInfoUGso: "__typeof__(((__typeof__(((struct netif_extra_info*)0)->u)*)0)->gso)", size 6 {
+    /// Member `gso` of [`NetifExtraInfoU`].
+    pub struct NetifExtraInfoGso: "__typeof__(((__typeof__(((struct netif_extra_info*)0)->u)*)0)->gso)", size 6 {
         0 => size: u16,
         2 => r#type: u8 as "type",
         3 => pad: u8,
         4 => features: u16,
     }
 
-    /// Unnamed in C.
-    pub struct NetifExtraInfoUMcast: "__typeof__(((__typeof__(((struct netif_extra_info*)0)->u)*)0)->mcast)", size 6 {
+    /// Member `mcast` of [`NetifExtraInfoU`].
+    pub struct NetifExtraInfoMcast: "__typeof__(((__typeof__(((struct netif_extra_info*)0)->u)*)0)->mcast)", size 6 {
         0 => addr: [u8; 6],
     }
 
-    /// Unnamed in C.
-    pub struct NetifExtraInfoUHash: "__typeof__(((__typeof__(((struct netif_extra_info*)0)->u)*)0)->hash)", size 6 {
+    /// Member `hash` of [`NetifExtraInfoU`].
+    pub struct NetifExtraInfoHash: "__typeof__(((__typeof__(((struct netif_extra_info*)0)->u)*)0)->hash)", size 6 {
         0 => r#type: u8 as "type",
         1 => algorithm: u8,
         2 => value: [u8; 4],
@@ -176,16 +175,14 @@ abi_structs! {
         4 => flags: u16,
         6 => status: i16,
     }
-
 }
 
 abi_unions! {
-    /// Payload: which member holds is said by a field beside it.
+    /// Field `u` of [`NetifExtraInfo`]: one of these, by what a field beside it says.
     pub union NetifExtraInfoU: "__typeof__(((struct netif_extra_info*)0)->u)", [u16; 3] {
-        gso / set_gso: NetifExtraInfoUGso,
-        mcast / set_mcast: NetifExtraInfoUMcast,
-        hash / set_hash: NetifExtraInfoUHash,
+        gso / set_gso: NetifExtraInfoGso,
+        mcast / set_mcast: NetifExtraInfoMcast,
+        hash / set_hash: NetifExtraInfoHash,
         pad / set_pad: [u16; 3],
     }
-
 }

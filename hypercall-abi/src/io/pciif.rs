@@ -1,8 +1,8 @@
-//! The interface of this header.
+//! PCI pass-through to PV guests.
 //!
 //! Xen public/io/pciif.h.
 
-use crate::macros::{abi_consts, abi_structs, open_enums};
+use crate::macros::{abi_consts, abi_strs, abi_structs, open_enums};
 
 open_enums! {
     /// `XEN_PCI_OP_*`.
@@ -29,7 +29,6 @@ open_enums! {
         NOT_IMPLEMENTED = -4;
         OP_FAILED = -5;
     }
-
 }
 
 abi_consts! {
@@ -42,6 +41,10 @@ abi_consts! {
         XEN_PCIB_ACTIVE = 1 << 2;
         SH_INFO_MAX_VEC = 128;
     }
+}
+
+abi_strs! {
+    XEN_PCI_MAGIC = "7";
 }
 
 abi_structs! {
@@ -80,5 +83,4 @@ abi_structs! {
         4 => op: PciOpArg,
         552 => aer_op: PcieAerOp,
     }
-
 }

@@ -1,14 +1,12 @@
-//! The interface of this header.
+//! Names of ring ABIs.
 //!
 //! Xen public/io/protocols.h.
 
-use crate::macros::abi_consts;
+use crate::macros::abi_strs;
 
-abi_consts! {
-    u64 {
-        XEN_IO_PROTO_ABI_X86_32 = 0x5649c71eba3d;
-        XEN_IO_PROTO_ABI_X86_64 = 0x5649c71eba69;
-        XEN_IO_PROTO_ABI_ARM = 0x5649c71eba99;
-        XEN_IO_PROTO_ABI_NATIVE = 0x5649c71eba69;
-    }
+abi_strs! {
+    XEN_IO_PROTO_ABI_X86_32 = "x86_32-abi";
+    XEN_IO_PROTO_ABI_X86_64 = "x86_64-abi";
+    XEN_IO_PROTO_ABI_ARM = "arm-abi";
+    XEN_IO_PROTO_ABI_NATIVE = "x86_64-abi";
 }

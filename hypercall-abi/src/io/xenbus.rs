@@ -1,11 +1,11 @@
-//! The interface of this header.
+//! Device states.
 //!
 //! Xen public/io/xenbus.h.
 
 use crate::macros::open_enums;
 
 open_enums! {
-    /// `XenbusState*`.
+    /// Device states in xenstore.
     pub enum XenbusState(u32) "XenbusState" {
         UNKNOWN = 0;
         INITIALISING = 1;
@@ -17,5 +17,4 @@ open_enums! {
         RECONFIGURING = 7;
         RECONFIGURED = 8;
     }
-
 }

@@ -1,11 +1,11 @@
-//! The interface of this header.
+//! The xenstore protocol.
 //!
 //! Xen public/io/xs_wire.h.
 
-use crate::macros::{abi_consts, abi_structs, open_enums};
+use crate::macros::{abi_consts, abi_strs, abi_structs, open_enums};
 
 open_enums! {
-    /// `XS_*`.
+    /// Message types of xenstore.
     pub enum XsType(u32) "XS_" {
         CONTROL = 0;
         DIRECTORY = 1;
@@ -18,9 +18,11 @@ open_enums! {
         INTRODUCE = 8;
         RELEASE = 9;
         GET_DOMAIN_PATH = 10;
+        WRITE = 11;
         MKDIR = 12;
         RM = 13;
         SET_PERMS = 14;
+        WATCH_EVENT = 15;
         ERROR = 16;
         IS_DOMAIN_INTRODUCED = 17;
         RESUME = 18;
@@ -31,13 +33,10 @@ open_enums! {
         INVALID = 0xffff;
         DEBUG = 0;
     }
-
 }
 
 abi_consts! {
     u32 {
-        XS_WRITE = 11;
-        XS_WATCH_EVENT = 15;
         XS_WATCH_PATH = 0;
         XS_WATCH_TOKEN = 1;
         XENSTORE_RING_SIZE = 1024;
@@ -55,14 +54,13 @@ abi_consts! {
     }
 }
 
-abi_structs! {
-    /// `struct xsd_errors`.
-    pub struct XsdError: "struct xsd_errors", size 16 {
-        0 => errnum: i32,
-        4 => _hole0: [u8; 4] as "",
-        8 => errstring: u64,
-    }
+abi_strs! {
+    XS_WRITE_NONE = "NONE";
+    XS_WRITE_CREATE = "CREATE";
+    XS_WRITE_CREATE_EXCL = "CREATE|EXCL";
+}
 
+abi_structs! {
     /// `struct xsd_sockmsg`.
     pub struct XsdSockmsg: "struct xsd_sockmsg", size 16 {
         0 => r#type: XsType as "type",
@@ -83,5 +81,4 @@ abi_structs! {
         2068 => connection: u32,
         2072 => error: u32,
     }
-
 }

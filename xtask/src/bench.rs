@@ -1,0 +1,360 @@
+//! `./x bench`: native Linux, stock Xen and Oxen side by side on the same emulated machine.
+//!
+//! QEMU counts instructions (`-icount shift=0`), so a nanosecond of virtual time is an executed
+//! instruction, the time stamp counter counts them too, and the figures repeat on any host.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::ExitCode;
+
+use ::tests::{Initramfs, Route, System};
+use anyhow::{Context, Result, bail};
+
+use crate::accel::Accelerator;
+use crate::gdb::Stub;
+use crate::machine::{Parts, Plan};
+use crate::qemu::{self, Guest, Seen};
+use crate::{build, cmd, paths, setup};
+
+/// What to measure.
+#[derive(clap::Args)]
+pub struct Options {
+    /// Also write the table as Markdown to this file
+    #[arg(long)]
+    markdown: Option<std::path::PathBuf>,
+}
+
+const MEMORY_MIB: u32 = 1024;
+
+/// Figures of one system by row name.
+type Figures = BTreeMap<String, u64>;
+
+const BOOT_ROWS: &[(&str, &str)] = &[
+    ("boot-to-dom0", "boot: entry to dom0's first instruction"),
+    ("boot-to-userspace", "boot: entry to userspace"),
+    (
+        "dom0-to-userspace",
+        "boot: dom0's first instruction to userspace",
+    ),
+];
+const OPERATION_ROWS: &[(&str, &str)] = &[
+    ("null-system-call", "null system call"),
+    ("page-fault", "anonymous page fault"),
+    ("mprotect-pair", "mprotect, twice"),
+    ("fork-wait", "fork and wait"),
+    ("vfork-exec-wait", "vfork, exec and wait"),
+    ("pipe-round-trip", "pipe round trip"),
+    ("signal", "signal"),
+    ("null-hypercall", "null hypercall (privcmd)"),
+    ("event-channel-to-self", "event channel to self"),
+    ("timer-wake-up", "timer wake-up"),
+];
+const SIZE_ROWS: &[(&str, &str)] = &[
+    ("image", "image, bytes (gzip)"),
+    ("memory", "memory of the hypervisor, MiB"),
+];
+
+/// Measures all systems and prints the table.
+pub fn run(options: &Options) -> Result<ExitCode> {
+    let packages = setup::run()?;
+    let mut systems = vec![("native", System::Linux), ("Xen 4.17", System::Xen)];
+    if build::has_hypervisor() {
+        systems.push(("Oxen", System::Oxen));
+    }
+    let mut columns = Vec::new();
+    let mut complete = true;
+    for (name, system) in systems {
+        eprintln!("x: measuring {name}");
+        let figures = measure(&packages, system).unwrap_or_else(|error| {
+            eprintln!("x: {name}: {error:#}");
+            complete = false;
+            Figures::new()
+        });
+        columns.push((name, figures));
+    }
+    let table = render(&columns);
+    print!("{table}");
+    if let Some(path) = &options.markdown {
+        fs::write(path, table)?;
+    }
+    Ok(if complete {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn measure(packages: &setup::Packages, system: System) -> Result<Figures> {
+    let parts = Parts::prepare(packages, system, Initramfs::Small)?;
+    let mut plan = Plan::new(system, Route::Direct, "bench", Accelerator::Tcg);
+    plan.memory = MEMORY_MIB;
+    plan.icount = true;
+    if system == System::Xen {
+        plan.hypervisor_args = "cpuidle=0".to_owned();
+    }
+    let port = free_port()?;
+    plan.gdb = Some(port);
+    let mut guest = Guest::start(&plan, &parts, &format!("bench-{system:?}").to_lowercase())?;
+    let mut figures = Figures::new();
+
+    let mut stub = Stub::connect(port)?;
+    let entry = match &parts.hypervisor {
+        // Where the boot protocol puts a bzImage's protected-mode code.
+        None => 0x10_0000,
+        Some((elf, _)) => elf_entry(elf)?,
+    };
+    stub.run_to(entry)?;
+    let began = virtual_nanoseconds(&guest)?;
+    let mut dom0 = None;
+    if parts.hypervisor.is_some() {
+        stub.run_to(pv_entry(&parts.kernel)?)?;
+        let now = virtual_nanoseconds(&guest)?;
+        figures.insert("boot-to-dom0".into(), now.saturating_sub(began));
+        dom0 = Some(now);
+    }
+    stub.detach()?;
+
+    if guest.wait("@@ end bench 0 failures", qemu::USUAL)? == Seen::Ended {
+        bail!(
+            "the machine ended early, see {}",
+            guest.folder().join("serial.log").display()
+        );
+    }
+    for line in guest.text().lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let number = |word: &str| {
+            word.parse::<u64>()
+                .with_context(|| format!("no number in: {line}"))
+        };
+        match words.as_slice() {
+            ["@@", "ticks", ticks] => {
+                let ticks = number(ticks)?;
+                figures.insert("boot-to-userspace".into(), ticks.saturating_sub(began));
+                if let Some(dom0) = dom0 {
+                    figures.insert("dom0-to-userspace".into(), ticks.saturating_sub(dom0));
+                }
+            }
+            ["@@", "bench", name, ticks] => {
+                figures.insert((*name).to_owned(), number(ticks)?);
+            }
+            ["@@", "memory", "free", free, "dom0", dom0] => {
+                let used = u64::from(MEMORY_MIB).saturating_sub(number(free)? + number(dom0)?);
+                figures.insert("memory".into(), used);
+            }
+            _ => {}
+        }
+    }
+    if let Some((_, gz)) = &parts.hypervisor {
+        figures.insert("image".into(), fs::metadata(gz)?.len());
+    }
+    Ok(figures)
+}
+
+/// A TCP port that nobody uses right now.
+fn free_port() -> Result<u16> {
+    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?
+        .local_addr()?
+        .port())
+}
+
+/// QEMU's virtual clock while the machine is stopped, from two of its clocks: whole seconds from
+/// the CMOS clock (which starts at midnight), the rest from the ACPI PM timer, which counts
+/// 3.58 MHz in 24 bits.
+fn virtual_nanoseconds(guest: &Guest) -> Result<u64> {
+    let port = |command: &str| -> Result<u64> {
+        let answer = guest.monitor(command)?;
+        let value = answer
+            .rsplit('=')
+            .next()
+            .unwrap_or("")
+            .trim()
+            .trim_start_matches("0x");
+        u64::from_str_radix(value, 16).with_context(|| format!("monitor: {command}: {answer}"))
+    };
+    let cmos = |register: u64| -> Result<u64> {
+        guest.monitor(&format!("o /b 0x70 {register:#x}"))?;
+        let value = port("i /b 0x71")?;
+        Ok((value >> 4) * 10 + (value & 0xf))
+    };
+    let coarse = cmos(4)? * 3_600 + cmos(2)? * 60 + cmos(0)?;
+    let timer = port("i /w 0x608")?;
+    // Two reads of 16 bits would do as well; the monitor's /w reads 32.
+    Ok(combine(coarse, timer & 0xff_ffff))
+}
+
+/// The time nearest to `coarse` seconds (known to within a second) at which the timer shows `timer`.
+fn combine(coarse: u64, timer: u64) -> u64 {
+    const FREQUENCY: u128 = 3_579_545;
+    const PERIOD: u128 = 1 << 24;
+    const NANO: u128 = 1_000_000_000;
+    let middle = (u128::from(coarse) * NANO + NANO / 2) * FREQUENCY / NANO;
+    let timer = u128::from(timer);
+    // The candidate is the one whose distance from the middle is under half a period.
+    let laps = (middle + PERIOD / 2).saturating_sub(timer) / PERIOD;
+    u64::try_from((laps * PERIOD + timer) * NANO / FREQUENCY).unwrap_or(u64::MAX)
+}
+
+fn elf_entry(elf: &std::path::Path) -> Result<u64> {
+    let header = cmd::output(
+        cmd::command("readelf")
+            .env("LC_ALL", "C")
+            .arg("-hW")
+            .arg(elf),
+    )?;
+    let text = header
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("Entry point address:"))
+        .context("readelf shows no entry point")?;
+    u64::from_str_radix(text.trim().trim_start_matches("0x"), 16).context("entry point")
+}
+
+/// The virtual address at which a PV kernel starts: the note XEN_ELFNOTE_ENTRY of the ELF file
+/// inside the bzImage (Linux Documentation/x86/boot.rst: payload_offset and payload_length).
+fn pv_entry(kernel: &std::path::Path) -> Result<u64> {
+    let image = fs::read(kernel)?;
+    let word = |at: usize| -> Option<usize> {
+        let bytes: [u8; 4] = image.get(at..at + 4)?.try_into().ok()?;
+        usize::try_from(u32::from_le_bytes(bytes)).ok()
+    };
+    let payload = || -> Option<&[u8]> {
+        let sectors = usize::from(*image.get(0x1f1)?);
+        let start = (sectors + 1) * 512 + word(0x248)?;
+        // The last four bytes are the unpacked size, which xz would take for garbage.
+        image.get(start..start + word(0x24c)?.checked_sub(4)?)
+    };
+    let folder = paths::output();
+    let (packed, plain) = (folder.join("vmlinux.xz"), folder.join("vmlinux"));
+    fs::write(&packed, payload().context("the kernel is no bzImage")?)?;
+    cmd::run(
+        cmd::command("xz")
+            .args(["--decompress", "--force", "--keep"])
+            .arg(&packed),
+    )?;
+    let notes = cmd::output(
+        cmd::command("readelf")
+            .env("LC_ALL", "C")
+            .arg("-nW")
+            .arg(&plain),
+    )?;
+    // "Xen 0x00000008 NT_VERSION (version) description data: c0 91 07 83 ff ff ff ff": readelf
+    // calls a note of type 1 by the name that it has among GNU's.
+    let entry = notes
+        .lines()
+        .filter(|line| line.trim_start().starts_with("Xen"))
+        .find(|line| line.contains("NT_VERSION"))
+        .and_then(|line| line.split_once("description data:"))
+        .context("the kernel has no Xen entry point")?
+        .1;
+    entry
+        .split_whitespace()
+        .rev()
+        .try_fold(0u64, |value, byte| {
+            Ok(value << 8 | u64::from_str_radix(byte, 16).context("note of the kernel")?)
+        })
+}
+
+fn render(columns: &[(&str, Figures)]) -> String {
+    let mut text = String::from("| operation (instructions) |");
+    for (name, _) in columns {
+        text.push_str(&format!(" {name} |"));
+    }
+    let oxen = columns
+        .iter()
+        .find(|(name, _)| *name == "Oxen")
+        .map(|(_, figures)| figures);
+    let compared: Vec<_> = if oxen.is_some() {
+        vec![
+            ("Oxen/native", "native", "Oxen"),
+            ("Oxen/Xen", "Xen 4.17", "Oxen"),
+        ]
+    } else {
+        vec![("Xen/native", "native", "Xen 4.17")]
+    };
+    for (title, _, _) in &compared {
+        text.push_str(&format!(" {title} |"));
+    }
+    text.push_str("\n|---|");
+    text.push_str(&"---:|".repeat(columns.len() + compared.len()));
+    text.push('\n');
+    let value = |column: &str, row: &str| {
+        columns
+            .iter()
+            .find(|(name, _)| *name == column)
+            .and_then(|(_, figures)| figures.get(row).copied())
+    };
+    for (row, title) in BOOT_ROWS.iter().chain(OPERATION_ROWS).chain(SIZE_ROWS) {
+        text.push_str(&format!("| {title} |"));
+        for (name, _) in columns {
+            let cell = value(name, row).map_or("-".into(), grouped);
+            text.push_str(&format!(" {cell} |"));
+        }
+        for (_, below, above) in &compared {
+            let cell = match (value(above, row), value(below, row)) {
+                (Some(above), Some(below)) if below > 0 => {
+                    format!("{:.2}", above as f64 / below as f64)
+                }
+                _ => "-".into(),
+            };
+            text.push_str(&format!(" {cell} |"));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// 1234567 as 1,234,567.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_combine_across_wraps_of_the_timer() {
+        for nanoseconds in [
+            1_000_000u64,
+            900_000_000,
+            4_700_000_000,
+            9_999_000_000,
+            61_400_000_000,
+        ] {
+            let timer = u128::from(nanoseconds) * 3_579_545 / 1_000_000_000 % (1 << 24);
+            let combined = combine(nanoseconds / 1_000_000_000, u64::try_from(timer).unwrap());
+            assert!(
+                combined.abs_diff(nanoseconds) < 300,
+                "{nanoseconds} gives {combined}"
+            );
+        }
+    }
+
+    #[test]
+    fn digits_are_grouped() {
+        assert_eq!(grouped(7), "7");
+        assert_eq!(grouped(1_234_567), "1,234,567");
+        assert_eq!(grouped(123_456), "123,456");
+    }
+
+    #[test]
+    fn ratios_are_to_native_and_to_xen() {
+        let column = |ticks: u64| Figures::from([("signal".to_owned(), ticks)]);
+        let table = render(&[
+            ("native", column(100)),
+            ("Xen 4.17", column(400)),
+            ("Oxen", column(200)),
+        ]);
+        assert!(
+            table.contains("| signal | 100 | 400 | 200 | 2.00 | 0.50 |"),
+            "{table}"
+        );
+    }
+}
