@@ -15,6 +15,7 @@ pub mod clock;
 pub mod console;
 pub mod cpu;
 pub mod entry;
+pub mod extable;
 pub mod frame;
 pub mod guest;
 #[cfg(not(target_os = "none"))]
@@ -29,4 +30,5 @@ pub mod percpu;
 #[cfg(not(target_os = "none"))]
 pub mod sim;
 pub mod sync;
+pub mod tables;
 pub mod tlb;

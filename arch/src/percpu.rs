@@ -8,6 +8,18 @@ pub const CPU_INFO_SIZE: usize = 512;
 /// Most CPUs.
 pub const MAX_CPUS: usize = 256;
 
+/// Virtual address of a CPU's area.
+#[must_use]
+pub const fn area_base(cpu: usize) -> u64 {
+    0xffff_8200_0000_0000 + cpu as u64 * 0x10_0000
+}
+
+/// Virtual address of a CPU's [`CpuInfo`], which is also the top of its main stack.
+#[must_use]
+pub const fn info_address(cpu: usize) -> u64 {
+    area_base(cpu) + 0x3_0000 - CPU_INFO_SIZE as u64
+}
+
 /// The block at the end of a CPU's stack region; entry code knows these offsets.
 #[repr(C, align(64))]
 pub struct CpuInfo {

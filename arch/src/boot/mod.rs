@@ -4,6 +4,7 @@
 //! and PVH. Whatever they tell is copied into one [`BootInfo`] before any memory is given out.
 #![allow(unsafe_code)]
 
+mod early;
 mod efi;
 #[cfg(target_os = "none")]
 mod entry;
@@ -18,6 +19,7 @@ mod tests;
 
 use core::fmt;
 
+pub use early::EarlyMemory;
 pub use info::{
     BootInfo, BootModule, Framebuffer, FramebufferKind, MAX_MODULES, MAX_REGIONS, Protocol, Text,
 };
@@ -95,6 +97,11 @@ extern "C" fn boot_entry(magic: u32, address: u32) -> ! {
     // SAFETY: the early tables map the first 4 GiB at the direct map's base; nothing else owns memory yet.
     let memory = unsafe { Physical::new(1 << 32) };
     crate::percpu::init_boot_cpu();
+    if crate::cpu::features().smap {
+        // SAFETY: the early tables map the text writable, and this is the only CPU.
+        unsafe { crate::entry::patch_smap() };
+    }
+    crate::cpu::control::init();
     if let Err(error) = parse(magic, u64::from(address), &memory, info) {
         crate::boot::early_print(format_args!("Oxen: {error}; halted.\r\n"));
         crate::cpu::halt_forever();

@@ -1,9 +1,18 @@
-//! The processor: features, control registers, MSRs, ports, extended state.
+//! The processor: features, control registers, MSRs, ports, waiting.
+//!
+//! What belongs to the running guest (segments, extended state, debug registers) is in `guest_cpu`.
 #![allow(unsafe_code)]
 
+pub mod control;
+mod features;
+pub mod msr;
 pub mod port;
 #[cfg(target_os = "none")]
 pub(crate) mod usercopy;
+pub mod xstate;
+
+pub use control::set_guest_cr4;
+pub use features::{Cpuid, Features, Vendor, cpuid, features};
 
 /// Stops this CPU for good, interrupts off.
 pub fn halt_forever() -> ! {
@@ -14,4 +23,84 @@ pub fn halt_forever() -> ! {
     }
     #[cfg(not(target_os = "none"))]
     panic!("the CPU was halted for good")
+}
+
+/// Sleeps until an interrupt was taken (its handler has run when this returns). Interrupts are off before and after.
+/// An interrupt that is already pending is taken at once: STI holds it off until HLT has begun.
+#[inline]
+pub fn wait_for_interrupt() {
+    #[cfg(target_os = "none")]
+    // SAFETY: the interrupt handlers keep all registers, and the stack below RSP is free (no red zone).
+    unsafe {
+        core::arch::asm!("sti", "hlt", "cli")
+    };
+    #[cfg(not(target_os = "none"))]
+    std::thread::yield_now();
+}
+
+/// Sleeps as [`wait_for_interrupt`], in the C-state that the MWAIT hint names, unless `word` differs from `unless`.
+/// A write to `word` by another CPU ends it too. Only where [`mwait_usable`].
+#[inline]
+pub fn mwait(word: &core::sync::atomic::AtomicU32, unless: u32, hint: u32) {
+    #[cfg(target_os = "none")]
+    {
+        // SAFETY: MONITOR only watches the line; the caller has checked that the instruction exists.
+        unsafe {
+            core::arch::asm!("monitor", in("rax") word.as_ptr(), in("ecx") 0, in("edx") 0, options(nostack));
+        }
+        if word.load(core::sync::atomic::Ordering::SeqCst) == unless {
+            // SAFETY: ECX bit 0 lets a masked interrupt end the wait; STI then takes it, as in `wait_for_interrupt`.
+            unsafe {
+                core::arch::asm!("mwait", in("eax") hint, in("ecx") 1, options(nostack));
+                core::arch::asm!("sti", "nop", "cli");
+            }
+        }
+    }
+    #[cfg(not(target_os = "none"))]
+    {
+        let _ = (word, unless, hint);
+        std::thread::yield_now();
+    }
+}
+
+/// Whether [`mwait`] works here: MONITOR exists, and a masked interrupt ends MWAIT.
+#[must_use]
+pub fn mwait_usable() -> bool {
+    let f = features();
+    f.mwait && f.mwait_interrupt_break
+}
+
+/// Takes pending interrupts, if there are any: a short window in long work of the idle loop.
+#[inline]
+pub fn interrupt_window() {
+    #[cfg(target_os = "none")]
+    // SAFETY: as in `wait_for_interrupt`.
+    unsafe {
+        core::arch::asm!("sti", "nop", "cli")
+    };
+}
+
+/// The time-stamp counter, not ordered against other instructions.
+#[inline]
+#[must_use]
+pub fn rdtsc() -> u64 {
+    #[cfg(target_os = "none")]
+    // SAFETY: every x86-64 CPU has it.
+    unsafe {
+        core::arch::x86_64::_rdtsc()
+    }
+    #[cfg(not(target_os = "none"))]
+    crate::sim::tsc()
+}
+
+/// The time-stamp counter, read after all earlier loads have been done.
+#[inline]
+#[must_use]
+pub fn rdtsc_ordered() -> u64 {
+    #[cfg(target_os = "none")]
+    // SAFETY: LFENCE orders, nothing more.
+    unsafe {
+        core::arch::asm!("lfence", options(nostack, preserves_flags));
+    }
+    rdtsc()
 }
