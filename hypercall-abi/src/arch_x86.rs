@@ -231,3 +231,7 @@ abi_structs! {
         8 => val: u64,
     }
 }
+
+/// The bytes that a PV guest puts before an instruction (`cpuid`) to have the
+/// hypervisor emulate it: `ud2` and "xen".
+pub const XEN_EMULATE_PREFIX: [u8; 5] = [0x0f, 0x0b, b'x', b'e', b'n'];

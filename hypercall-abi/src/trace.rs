@@ -30,7 +30,11 @@ abi_consts! {
         TRC_SCHED_ID_BITS = 3;
         TRC_SCHED_ID_SHIFT = 9;
         TRC_SCHED_ID_MASK = 0xe00;
-        TRC_SCHED_EVT_MASK = 0xfffff1ff;
+    }
+    u64 {
+        TRC_SCHED_EVT_MASK = 0xfffffffffffff1ff;
+    }
+    u32 {
         TRC_SCHED_CSCHED = 0;
         TRC_SCHED_CSCHED2 = 1;
         TRC_SCHED_ARINC653 = 3;

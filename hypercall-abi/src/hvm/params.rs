@@ -18,7 +18,6 @@ open_enums! {
         BUFIOREQ_EVTCHN = 26;
         MEMORY_EVENT_MSR = 30;
         CALLBACK_IRQ = 0;
-        CALLBACK_IRQ_TYPE_MASK = 0x0;
         STORE_PFN = 1;
         STORE_EVTCHN = 2;
         IOREQ_PFN = 5;
@@ -55,6 +54,9 @@ open_enums! {
 }
 
 abi_consts! {
+    u64 {
+        HVM_PARAM_CALLBACK_IRQ_TYPE_MASK = 0xff00000000000000;
+    }
     u32 {
         _HVMPV_BASE_FREQ = 0;
         HVMPV_BASE_FREQ = 1 << 0;
