@@ -190,12 +190,6 @@ impl FrameTable {
     pub(super) fn known(&self, mfn: Mfn) -> &'static PageInfo {
         &self.pages[mfn.index()]
     }
-
-    /// The number of a frame's entry.
-    pub(super) fn number(&self, page: &PageInfo) -> Mfn {
-        let base = self.pages.as_ptr() as usize;
-        Mfn::new(((core::ptr::from_ref(page) as usize - base) / size_of::<PageInfo>()) as u64)
-    }
 }
 
 /// Raw access to a frame of RAM that is kept alive by a reference, a type or a list that the caller holds.

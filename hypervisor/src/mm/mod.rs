@@ -9,13 +9,18 @@
 //! reach through a stale translation changes neither type nor owner before the flush.
 
 pub mod buddy;
+mod entry;
 pub mod frame_table;
 pub mod m2p;
+mod mmu_update;
+mod mmuext;
 pub mod page_type;
 mod pages;
 mod pte;
 pub mod tlb;
+mod va_mapping;
 mod validate;
+mod walk;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -26,11 +31,15 @@ use arch::addr::Mfn;
 
 pub use buddy::Constraint;
 pub use frame_table::{FrameTable, PageInfo, PageRef, get_page, get_page_of_any};
+pub use mmu_update::do_mmu_update;
+pub use mmuext::{do_mmuext_op, pin_initial_tables, switch_kernel_tables};
 pub use page_type::{PageType, TypedRef, get_page_and_type};
 pub use pages::{AllocFlags, DomainMemory, MapEntry, relinquish};
 pub use pte::Pte;
 pub use tlb::CpuMask;
+pub use va_mapping::{do_update_va_mapping, do_update_va_mapping_otherdomain, emulate_pte_write};
 pub use validate::check_descriptor;
+pub use walk::{entry as walk_entry, translate, walk};
 
 use crate::domain::Domain;
 use crate::host::host;
@@ -195,23 +204,52 @@ impl Memory {
 #[cold]
 fn defer(mfn: Mfn) {
     if let Ok(owner) = host().domains.get(page_type::info(mfn).owner()) {
-        owner.mem.unfinished.lock().push(mfn);
+        let mut unfinished = owner.mem.unfinished.lock();
+        unfinished.push(mfn);
+        owner.mem.has_unfinished.store(true, Ordering::Release);
     }
 }
 
-/// Continues what was left suspended on `domain`'s behalf. True when nothing is left.
+/// Whether something is suspended on `domain`'s behalf.
 #[inline]
+fn has_deferred(domain: &Domain) -> bool {
+    domain.mem.has_unfinished.load(Ordering::Acquire)
+}
+
+/// The type a frame is used as now.
+pub fn current_type(mfn: Mfn) -> PageType {
+    host()
+        .mm
+        .frames
+        .ram(mfn)
+        .map(PageInfo::page_type)
+        .filter(|&(_, uses)| uses > 0)
+        .map_or(PageType::None, |(ty, _)| ty)
+}
+
+/// Gives back a type use and reference that were stored with [`TypedRef::into_raw`].
+pub fn put_page_and_type(_domain: &Domain, mfn: Mfn) {
+    drop(TypedRef::from_raw(mfn));
+}
+
+/// Continues what was left suspended on `domain`'s behalf. True when nothing is left.
+#[cold]
 fn finish_deferred(domain: &Domain, budget: &Budget) -> bool {
     loop {
-        let Some(mfn) = domain.mem.unfinished.lock().pop() else {
-            return true;
+        let mfn = {
+            let mut unfinished = domain.mem.unfinished.lock();
+            let Some(mfn) = unfinished.pop() else {
+                domain.mem.has_unfinished.store(false, Ordering::Release);
+                return true;
+            };
+            mfn
         };
-        if page_type::finish(mfn, domain.id, budget) == page_type::Dropped::Suspended {
+        let suspended = page_type::finish(mfn, domain.id, budget) == page_type::Dropped::Suspended;
+        if suspended {
             domain.mem.unfinished.lock().push(mfn);
-            return false;
         }
-        if budget.exhausted() {
-            return domain.mem.unfinished.lock().is_empty();
+        if suspended || budget.exhausted() {
+            return false;
         }
     }
 }

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use arch::addr::{Gfn, Mfn};
+use arch::addr::Mfn;
 use arch::sync::SpinLock;
 use hypercall_abi::Errno;
 
@@ -19,8 +19,6 @@ use crate::preempt::Budget;
 #[derive(Debug, Default)]
 struct Account {
     pages: PageList,
-    /// Pages shared by the hypervisor (not in `pages`, nor limited).
-    shared: PageList,
     max_pages: u64,
     /// Pages claimed and not yet allocated.
     claimed: u64,
@@ -46,6 +44,7 @@ pub struct DomainMemory {
     pub dirty_cpus: CpuMask,
     /// Suspended page tables whose release someone must continue.
     pub(super) unfinished: SpinLock<Vec<Mfn>>,
+    pub(super) has_unfinished: AtomicBool,
     /// Machine frames of devices it may map besides a privileged domain's rights: first and last, inclusive.
     devices: SpinLock<Vec<(u64, u64)>>,
     has_devices: AtomicBool,
@@ -59,12 +58,12 @@ impl DomainMemory {
         Self {
             account: SpinLock::new(Account {
                 pages: PageList::new(),
-                shared: PageList::new(),
                 max_pages: 0,
                 claimed: 0,
             }),
             dirty_cpus: CpuMask::new(),
             unfinished: SpinLock::new(Vec::new()),
+            has_unfinished: AtomicBool::new(false),
             devices: SpinLock::new(Vec::new()),
             has_devices: AtomicBool::new(false),
             map: SpinLock::new(Vec::new()),
@@ -84,11 +83,6 @@ impl DomainMemory {
     /// Sets that limit. Pages beyond it stay, more are not given.
     pub fn set_max_pages(&self, pages: u64) {
         self.account.lock().max_pages = pages;
-    }
-
-    /// Pages shared with it by the hypervisor.
-    pub fn shared_pages(&self) -> u64 {
-        self.account.lock().shared.len()
     }
 
     /// Pages claimed for it and not yet allocated.
@@ -265,9 +259,6 @@ impl Memory {
             count::SHARED,
         );
         self.m2p.clear(mfn);
-        if let Ok(domain) = host().domains.get(domain) {
-            domain.mem.account.lock().shared.push(&self.frames, mfn);
-        }
         Ok(PageRef::from_raw(mfn))
     }
 
@@ -301,13 +292,11 @@ impl Memory {
             page.kind_word()
         );
         page.stamp.store(tlb::clock(), Ordering::Release);
-        if let Ok(owner) = host().domains.get(page.owner()) {
-            let mut account = owner.mem.account.lock();
-            if word & count::SHARED != 0 {
-                account.shared.remove(&self.frames, mfn);
-            } else {
-                account.pages.remove(&self.frames, mfn);
-            }
+        // Shared pages are in nobody's account; the domain is in the list while it has others.
+        if word & count::SHARED == 0
+            && let Ok(owner) = host().domains.get(page.owner())
+        {
+            owner.mem.account.lock().pages.remove(&self.frames, mfn);
         }
         self.m2p.clear(mfn);
         page.kind.store(0, Ordering::Release);
@@ -451,9 +440,4 @@ pub fn relinquish(domain: &Domain, budget: &Budget) -> bool {
             return false;
         }
     }
-}
-
-/// Makes a frame's machine-to-phys entry say `gfn`.
-pub(super) fn set_gfn(mfn: Mfn, gfn: Gfn) {
-    host().mm.m2p.set(mfn, gfn);
 }
