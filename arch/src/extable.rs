@@ -24,5 +24,8 @@ fn table() -> &'static [[u64; 2]] {
 #[must_use]
 pub fn fixup(rip: u64) -> Option<u64> {
     // A few dozen entries: not worth sorting.
-    table().iter().find(|entry| entry[0] == rip).map(|entry| entry[1])
+    table()
+        .iter()
+        .find(|entry| entry[0] == rip)
+        .map(|entry| entry[1])
 }

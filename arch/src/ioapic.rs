@@ -9,7 +9,6 @@ use alloc::vec::Vec;
 
 use crate::acpi::{Acpi, IoApicEntry};
 use crate::hw::Mmio;
-use crate::sync::SpinLock;
 
 /// How a pin behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +83,11 @@ impl IoApic {
         Some(apic)
     }
 
+    fn pin(&self, gsi: u32) -> Option<usize> {
+        let pin = usize::try_from(gsi.checked_sub(self.entry.gsi_base)?).ok()?;
+        (pin < self.shadow.len()).then_some(pin)
+    }
+
     fn read(&self, register: u8) -> u32 {
         self.window.write32(SELECT, register.into());
         self.window.read32(WINDOW)
@@ -104,7 +108,21 @@ impl IoApic {
     }
 }
 
-static IO_APICS: SpinLock<Vec<IoApic>> = SpinLock::new(Vec::new());
+#[cfg(target_os = "none")]
+static IO_APICS: crate::sync::SpinLock<Vec<IoApic>> = crate::sync::SpinLock::new(Vec::new());
+
+#[cfg(not(target_os = "none"))]
+std::thread_local! {
+    static IO_APICS: core::cell::RefCell<Vec<IoApic>> = const { core::cell::RefCell::new(Vec::new()) };
+}
+
+/// Runs `f` on the machine's I/O APICs (on the host: this thread's simulated ones).
+fn with_all<R>(f: impl FnOnce(&mut Vec<IoApic>) -> R) -> R {
+    #[cfg(target_os = "none")]
+    return f(&mut IO_APICS.lock());
+    #[cfg(not(target_os = "none"))]
+    IO_APICS.with_borrow_mut(f)
+}
 
 /// Takes over all I/O APICs: every pin masked, the NMI sources of the MADT set up. Returns how many there are.
 pub fn init(acpi: &Acpi) -> usize {
@@ -118,7 +136,7 @@ pub fn init(acpi: &Acpi) -> usize {
         }
     }
     let count = apics.len();
-    *IO_APICS.lock() = apics;
+    with_all(|all| *all = apics);
     for nmi in &acpi.nmi_sources {
         with_pin(nmi.gsi, |apic, pin| {
             apic.write_high(pin, crate::apic::id() as u8);
@@ -134,23 +152,25 @@ pub fn init(acpi: &Acpi) -> usize {
 }
 
 fn with_pin<R>(gsi: u32, f: impl FnOnce(&mut IoApic, usize) -> R) -> Option<R> {
-    let mut apics = IO_APICS.lock();
-    apics
-        .iter_mut()
-        .find_map(|apic| {
-            let pin = usize::try_from(gsi.checked_sub(apic.entry.gsi_base)?).ok()?;
-            (pin < apic.shadow.len()).then_some((apic, pin))
-        })
-        .map(|(apic, pin)| f(apic, pin))
+    with_all(|apics| {
+        apics
+            .iter_mut()
+            .find_map(|apic| apic.pin(gsi).map(|pin| (apic, pin)))
+            .map(|(apic, pin)| f(apic, pin))
+    })
 }
 
 /// One more than the highest global system interrupt; at least the ISA interrupts.
 pub fn gsi_end() -> u32 {
-    let apics = IO_APICS.lock();
-    let ends = apics
-        .iter()
-        .map(|a| a.entry.gsi_base.saturating_add(a.shadow.len() as u32));
-    ends.max().unwrap_or(0).max(ISA_INTERRUPTS.into())
+    let end = |a: &IoApic| a.entry.gsi_base.saturating_add(a.shadow.len() as u32);
+    with_all(|apics| {
+        apics
+            .iter()
+            .map(end)
+            .max()
+            .unwrap_or(0)
+            .max(ISA_INTERRUPTS.into())
+    })
 }
 
 /// Whether a pin exists for this interrupt.
@@ -242,24 +262,26 @@ pub fn in_service(gsi: u32) -> bool {
 
 /// Reads a register of the I/O APIC at physical address `base` on dom0's behalf; `None` when there is none.
 pub fn read_register(base: u64, register: u8) -> Option<u32> {
-    let apics = IO_APICS.lock();
-    apics
-        .iter()
-        .find(|a| a.entry.address == base)
-        .map(|a| a.read(register))
+    with_all(|apics| {
+        apics
+            .iter()
+            .find(|a| a.entry.address == base)
+            .map(|a| a.read(register))
+    })
 }
 
 /// The global system interrupt that a redirection register (0x10 and up) of the I/O APIC at `base` belongs to.
 pub fn gsi_of_register(base: u64, register: u8) -> Option<u32> {
-    let apics = IO_APICS.lock();
-    let apic = apics.iter().find(|a| a.entry.address == base)?;
-    let pin = usize::from(register.checked_sub(REDIRECTION)? / 2);
-    (pin < apic.shadow.len()).then(|| apic.entry.gsi_base + pin as u32)
+    with_all(|apics| {
+        let apic = apics.iter().find(|a| a.entry.address == base)?;
+        let pin = usize::from(register.checked_sub(REDIRECTION)? / 2);
+        (pin < apic.shadow.len()).then(|| apic.entry.gsi_base + pin as u32)
+    })
 }
 
 /// Physical base addresses of all I/O APICs; dom0 must not map these pages writably.
 pub fn addresses() -> Vec<u64> {
-    IO_APICS.lock().iter().map(|a| a.entry.address).collect()
+    with_all(|apics| apics.iter().map(|a| a.entry.address).collect())
 }
 
 #[cfg(test)]
@@ -299,7 +321,6 @@ mod tests {
         );
     }
 
-    // The list is one for all threads of the test process: one test uses it.
     #[test]
     fn pins() {
         let entry = IoApicEntry {
@@ -313,7 +334,7 @@ mod tests {
             version: 0x20,
             shadow: vec![MASKED; 24],
         };
-        *IO_APICS.lock() = vec![apic];
+        with_all(|all| *all = vec![apic]);
         assert_eq!(
             (gsi_end(), exists(15), exists(16), exists(39), exists(40)),
             (40, false, true, true, false)

@@ -134,11 +134,14 @@ impl Sbdf {
     }
 }
 
-/// Emulates a guest's access through the address port: `address` is what it wrote to 0xcf8, `port` 0xcfc to 0xcff and
-/// `size` 1, 2 or 4 bytes. `None` when the address is not enabled or the access leaves the data port (it floats).
-pub fn port_target(address: u32, port: u16, size: u8) -> Option<(Sbdf, u16)> {
-    let lane = port.checked_sub(0xcfc)?;
-    if address & 1 << 31 == 0 || lane + u16::from(size) > 4 || !matches!(size, 1 | 2 | 4) {
+/// What a guest's access to the data port means: `address` is what it wrote to 0xcf8, `lane` the port's distance from
+/// 0xcfc, `size` 1, 2 or 4 bytes. `None` when the address is not enabled or the access leaves the data port.
+pub fn legacy_target(address: u32, lane: u16, size: usize) -> Option<(Sbdf, u16)> {
+    if address & 1 << 31 == 0
+        || lane >= 4
+        || usize::from(lane) + size > 4
+        || !matches!(size, 1 | 2 | 4)
+    {
         return None;
     }
     // Bits 24..=27 hold the upper register number on AMD processors; only the hypervisor uses that.
@@ -149,14 +152,23 @@ pub fn port_target(address: u32, port: u16, size: u8) -> Option<(Sbdf, u16)> {
     ))
 }
 
-/// Reads for [`port_target`].
-pub fn read_sized(target: Sbdf, offset: u16, size: u8) -> u32 {
-    space::read(target, offset, size)
+/// Reads the data port on a guest's behalf (see [`legacy_target`]); all ones where it floats.
+pub fn legacy_read(address: u32, lane: u16, size: usize) -> u32 {
+    let ones = if size >= 4 {
+        u32::MAX
+    } else {
+        (1 << (size * 8)) - 1
+    };
+    legacy_target(address, lane, size).map_or(ones, |(target, offset)| {
+        space::read(target, offset, size as u8)
+    })
 }
 
-/// Writes for [`port_target`].
-pub fn write_sized(target: Sbdf, offset: u16, size: u8, value: u32) {
-    space::write(target, offset, size, value);
+/// Writes the data port on a guest's behalf (see [`legacy_target`]).
+pub fn legacy_write(address: u32, lane: u16, size: usize, value: u32) {
+    if let Some((target, offset)) = legacy_target(address, lane, size) {
+        space::write(target, offset, size as u8, value);
+    }
 }
 
 /// Memory windows opened so far, one page per function.
@@ -325,10 +337,14 @@ mod tests {
     #[test]
     fn emulated_port_accesses() {
         let f = Some((Sbdf::new(0, 2, 0x18), 0x3e));
-        assert_eq!(port_target(0x8002_183c, 0xcfe, 2), f);
-        assert_eq!(port_target(0x0002_183c, 0xcfe, 2), None);
-        assert_eq!(port_target(0x8002_183c, 0xcfe, 4), None);
-        assert_eq!(port_target(0x8002_183c, 0xcfb, 1), None);
-        assert_eq!(port_target(0x8002_183c, 0xcfc, 3), None);
+        assert_eq!(legacy_target(0x8002_183c, 2, 2), f);
+        assert_eq!(legacy_target(0x0002_183c, 2, 2), None);
+        assert_eq!(legacy_target(0x8002_183c, 2, 4), None);
+        assert_eq!(legacy_target(0x8002_183c, 9, 1), None);
+        assert_eq!(legacy_target(0x8002_183c, 0, 3), None);
+        assert_eq!(
+            (legacy_read(0, 0, 2), legacy_read(0, 0, 4)),
+            (0xffff, u32::MAX)
+        );
     }
 }

@@ -190,6 +190,11 @@ pub fn broadcast_nmi() {
     reg::command(0, reg::NMI | reg::ASSERT | reg::ALL_BUT_SELF);
 }
 
+/// Stops all other CPUs for good (they wait for a start-up that nobody sends): before power-off, reset or a panic's dump.
+pub fn stop_other_cpus() {
+    reg::command(0, reg::INIT | reg::ASSERT | reg::ALL_BUT_SELF);
+}
+
 /// Reads and clears the error status (SDM 11.5.3); for the handler of [`vectors::ERROR`].
 pub fn take_errors() -> u32 {
     reg::write(reg::ERROR_STATUS, 0);

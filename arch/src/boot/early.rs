@@ -26,18 +26,31 @@ impl EarlyMemory {
             info.memory()
                 .iter()
                 .filter(|r| r.kind == RegionKind::Ram)
-                .map(|r| PhysRange { start: r.start, end: r.end }),
+                .map(|r| PhysRange {
+                    start: r.start,
+                    end: r.end,
+                }),
             info.reserved(),
         )
     }
 
-    fn from_ranges(ram: impl Iterator<Item = PhysRange>, reserved: impl Iterator<Item = PhysRange>) -> Self {
+    fn from_ranges(
+        ram: impl Iterator<Item = PhysRange>,
+        reserved: impl Iterator<Item = PhysRange>,
+    ) -> Self {
         let none = PhysRange { start: 0, end: 0 };
-        let mut memory = Self { ranges: [none; MAX_RANGES], used: 0, limit: 1 << 32 };
+        let mut memory = Self {
+            ranges: [none; MAX_RANGES],
+            used: 0,
+            limit: 1 << 32,
+        };
         for range in ram {
             // Only whole pages are RAM.
             let start = range.start.next_multiple_of(PAGE_SIZE);
-            memory.push(PhysRange { start, end: range.end & !(PAGE_SIZE - 1) });
+            memory.push(PhysRange {
+                start,
+                end: range.end & !(PAGE_SIZE - 1),
+            });
         }
         for range in reserved {
             memory.remove(PhysRange {
@@ -68,9 +81,14 @@ impl EarlyMemory {
         for i in (0..self.used).rev() {
             let range = self.ranges[i];
             let top = range.end.min(self.limit);
-            let Some(start) = top.checked_sub(size).map(|s| s & !(align - 1)) else { continue };
+            let Some(start) = top.checked_sub(size).map(|s| s & !(align - 1)) else {
+                continue;
+            };
             if start >= range.start && start != 0 {
-                self.remove(PhysRange { start, end: start + size });
+                self.remove(PhysRange {
+                    start,
+                    end: start + size,
+                });
                 return Some(PhysAddr(start).mfn());
             }
         }
@@ -87,7 +105,9 @@ impl EarlyMemory {
 
     /// Takes the range out. True if all of it was free.
     pub fn take_range(&mut self, range: PhysRange) -> bool {
-        let free = self.ranges[..self.used].iter().any(|r| r.start <= range.start && range.end <= r.end);
+        let free = self.ranges[..self.used]
+            .iter()
+            .any(|r| r.start <= range.start && range.end <= r.end);
         if free {
             self.remove(range);
         }
@@ -96,7 +116,10 @@ impl EarlyMemory {
 
     /// What is free, ascending.
     pub fn free_ranges(&self) -> impl Iterator<Item = PhysRange> + '_ {
-        self.ranges[..self.used].iter().copied().filter(|r| !r.is_empty())
+        self.ranges[..self.used]
+            .iter()
+            .copied()
+            .filter(|r| !r.is_empty())
     }
 
     /// Free bytes in all.
@@ -123,8 +146,14 @@ impl EarlyMemory {
                 i += 1;
                 continue;
             }
-            let below = PhysRange { start: range.start, end: hole.start.max(range.start) };
-            let above = PhysRange { start: hole.end.min(range.end), end: range.end };
+            let below = PhysRange {
+                start: range.start,
+                end: hole.start.max(range.start),
+            };
+            let above = PhysRange {
+                start: hole.end.min(range.end),
+                end: range.end,
+            };
             match (below.is_empty(), above.is_empty()) {
                 (false, false) if self.used < MAX_RANGES => {
                     self.ranges.copy_within(i + 1..self.used, i + 2);
@@ -135,7 +164,11 @@ impl EarlyMemory {
                 }
                 (false, false) => {
                     // No room to split: keep the larger half.
-                    self.ranges[i] = if below.len() > above.len() { below } else { above };
+                    self.ranges[i] = if below.len() > above.len() {
+                        below
+                    } else {
+                        above
+                    };
                     i += 1;
                 }
                 (false, true) => {
@@ -174,18 +207,36 @@ mod tests {
 
     #[test]
     fn holes_split_trim_and_swallow_ranges() {
-        let ram = [range(0x800, 0x9_fc00), range(0x10_0000, 0x100_0000), range(0x200_0000, 0x200_3000)];
-        let holes = [range(0, 0x1000), range(0x20_0000, 0x2f_f001), range(0x1ff_0000, 0x201_0000)];
+        let ram = [
+            range(0x800, 0x9_fc00),
+            range(0x10_0000, 0x100_0000),
+            range(0x200_0000, 0x200_3000),
+        ];
+        let holes = [
+            range(0, 0x1000),
+            range(0x20_0000, 0x2f_f001),
+            range(0x1ff_0000, 0x201_0000),
+        ];
         let memory = EarlyMemory::from_ranges(ram.into_iter(), holes.into_iter());
         let free: Vec<_> = memory.free_ranges().collect();
-        assert_eq!(free, [range(0x1000, 0x9_f000), range(0x10_0000, 0x20_0000), range(0x30_0000, 0x100_0000)]);
+        assert_eq!(
+            free,
+            [
+                range(0x1000, 0x9_f000),
+                range(0x10_0000, 0x20_0000),
+                range(0x30_0000, 0x100_0000)
+            ]
+        );
         assert_eq!(memory.free_bytes(), 0x9_e000 + 0x10_0000 + 0xd0_0000);
     }
 
     #[test]
     fn takes_aligned_from_the_top_below_the_limit() {
         crate::hosted::reset(0x1000);
-        let ram = [range(0x10_0000, 0x90_1000), range(0x1_0000_0000, 0x2_0000_0000)];
+        let ram = [
+            range(0x10_0000, 0x90_1000),
+            range(0x1_0000_0000, 0x2_0000_0000),
+        ];
         let mut memory = EarlyMemory::from_ranges(ram.into_iter(), core::iter::empty());
         assert_eq!(memory.take(1, 1), Some(Mfn(0x900)));
         assert_eq!(memory.large_frame(), Some(Mfn(0x600)));

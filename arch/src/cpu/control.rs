@@ -30,7 +30,11 @@ bitflags::bitflags! {
 }
 
 /// The bits of CR4 that follow the running guest.
-pub const GUEST_CR4: Cr4 = Cr4::TSD.union(Cr4::DE).union(Cr4::PCE).union(Cr4::FSGSBASE).union(Cr4::OSXSAVE);
+pub const GUEST_CR4: Cr4 = Cr4::TSD
+    .union(Cr4::DE)
+    .union(Cr4::PCE)
+    .union(Cr4::FSGSBASE)
+    .union(Cr4::OSXSAVE);
 
 /// Page attributes by PAT index, as the ABI fixes them for PV guests: WB, WT, UC-, UC, WC, WP, UC, UC.
 pub const PAT: u64 = 0x0000_0501_0007_0406;
@@ -111,7 +115,9 @@ pub fn init() {
         backend::write_cr4(base_cr4().bits());
         if f.xsave {
             // SAFETY: x87 state is always supported; guests' own choice is loaded with their state.
-            unsafe { core::arch::asm!("xsetbv", in("ecx") 0, in("eax") 1, in("edx") 0, options(nomem, nostack)) };
+            unsafe {
+                core::arch::asm!("xsetbv", in("ecx") 0, in("eax") 1, in("edx") 0, options(nomem, nostack))
+            };
         }
     }
     #[cfg(not(target_os = "none"))]

@@ -18,7 +18,12 @@ pub fn cpuid(leaf: u32, subleaf: u32) -> Cpuid {
     #[cfg(target_os = "none")]
     {
         let r = core::arch::x86_64::__cpuid_count(leaf, subleaf);
-        Cpuid { eax: r.eax, ebx: r.ebx, ecx: r.ecx, edx: r.edx }
+        Cpuid {
+            eax: r.eax,
+            ebx: r.ebx,
+            ecx: r.ecx,
+            edx: r.edx,
+        }
     }
     #[cfg(not(target_os = "none"))]
     {
@@ -99,15 +104,33 @@ const fn bit(word: u32, n: u32) -> bool {
 fn detect() -> Features {
     let leaf0 = cpuid(0, 0);
     let extended0 = cpuid(0x8000_0000, 0);
-    let basic = |n: u32| if n <= leaf0.eax { cpuid(n, 0) } else { Cpuid::default() };
-    let extended = |n: u32| if n <= extended0.eax { cpuid(n, 0) } else { Cpuid::default() };
+    let basic = |n: u32| {
+        if n <= leaf0.eax {
+            cpuid(n, 0)
+        } else {
+            Cpuid::default()
+        }
+    };
+    let extended = |n: u32| {
+        if n <= extended0.eax {
+            cpuid(n, 0)
+        } else {
+            Cpuid::default()
+        }
+    };
     let (l1, l5, l7) = (basic(1), basic(5), basic(7));
-    let (e1, e7, e8) = (extended(0x8000_0001), extended(0x8000_0007), extended(0x8000_0008));
+    let (e1, e7, e8) = (
+        extended(0x8000_0001),
+        extended(0x8000_0007),
+        extended(0x8000_0008),
+    );
     let xsave = bit(l1.ecx, 26);
     Features {
         vendor: match (leaf0.ebx, leaf0.edx, leaf0.ecx) {
             (0x756e_6547, 0x4965_6e69, 0x6c65_746e) => Vendor::Intel,
-            (0x6874_7541, 0x6974_6e65, 0x444d_4163) | (0x6f67_7948, 0x6e65_476e, 0x656e_6975) => Vendor::Amd,
+            (0x6874_7541, 0x6974_6e65, 0x444d_4163) | (0x6f67_7948, 0x6e65_476e, 0x656e_6975) => {
+                Vendor::Amd
+            }
             _ => Vendor::Other,
         },
         max_leaf: leaf0.eax,

@@ -63,7 +63,11 @@ pub fn try_read(msr: u32) -> Result<u64, MsrFault> {
                 options(nomem, nostack)
             );
         }
-        if failed == 0 { Ok(u64::from(high) << 32 | u64::from(low)) } else { Err(MsrFault) }
+        if failed == 0 {
+            Ok(u64::from(high) << 32 | u64::from(low))
+        } else {
+            Err(MsrFault)
+        }
     }
     #[cfg(not(target_os = "none"))]
     Ok(crate::sim::rdmsr(msr))

@@ -32,7 +32,10 @@ pub fn component(n: u32) -> Option<Component> {
         return None;
     }
     let leaf = cpuid(0xd, n);
-    Some(Component { offset: leaf.ebx, size: leaf.eax })
+    Some(Component {
+        offset: leaf.ebx,
+        size: leaf.eax,
+    })
 }
 
 /// Bytes of a standard-format XSAVE area for the components in `xcr0`: at least legacy region and header.

@@ -166,7 +166,9 @@ struct Late;
 impl FrameSource for Late {
     fn frame(&mut self) -> Option<Mfn> {
         let source = *SOURCE.lock();
-        source.and_then(|f| f()).or_else(|| RESERVE.lock().iter_mut().find_map(Option::take))
+        source
+            .and_then(|f| f())
+            .or_else(|| RESERVE.lock().iter_mut().find_map(Option::take))
     }
 }
 
@@ -182,12 +184,20 @@ pub(super) fn reserve(source: &mut dyn FrameSource) {
 /// # Errors
 /// See [`MapError`].
 pub fn ioremap(start: PhysAddr, len: u64, mode: CacheMode) -> Result<IoMem, MapError> {
-    let end = start.get().checked_add(len).filter(|&end| end <= 1 << 52 && len != 0).ok_or(MapError::BadRange)?;
+    let end = start
+        .get()
+        .checked_add(len)
+        .filter(|&end| end <= 1 << 52 && len != 0)
+        .ok_or(MapError::BadRange)?;
     #[cfg(not(target_os = "none"))]
     {
         let window = crate::sim::Window::map(start.get(), len).ok_or(MapError::BadRange)?;
         let _ = (end, mode.small_flags());
-        return Ok(IoMem { base: start.get(), len, window });
+        return Ok(IoMem {
+            base: start.get(),
+            len,
+            window,
+        });
     }
     #[cfg(target_os = "none")]
     {
@@ -209,11 +219,17 @@ pub fn ioremap(start: PhysAddr, len: u64, mode: CacheMode) -> Result<IoMem, MapE
             va
         };
         map_window(va, first, size, mode)?;
-        Ok(IoMem { base: va + (start.get() - first), len })
+        Ok(IoMem {
+            base: va + (start.get() - first),
+            len,
+        })
     }
 }
 
-#[cfg_attr(not(target_os = "none"), allow(dead_code, reason = "devices are simulated on the host"))]
+#[cfg_attr(
+    not(target_os = "none"),
+    allow(dead_code, reason = "devices are simulated on the host")
+)]
 fn map_window(va: u64, phys: u64, size: u64, mode: CacheMode) -> Result<(), MapError> {
     with_tables(|tables| {
         let flags = |bits| Flags::DATA | Flags::GLOBAL | Flags::from_bits_retain(bits);
@@ -221,8 +237,11 @@ fn map_window(va: u64, phys: u64, size: u64, mode: CacheMode) -> Result<(), MapE
         while done < size {
             let (at, from) = (va + done, phys + done);
             let large = (at | from) & ((2 << 20) - 1) == 0 && size - done >= 2 << 20;
-            let (len, bits, largest) =
-                if large { (2 << 20, mode.large_flags(), 2) } else { (PAGE_SIZE, mode.small_flags(), 1) };
+            let (len, bits, largest) = if large {
+                (2 << 20, mode.large_flags(), 2)
+            } else {
+                (PAGE_SIZE, mode.small_flags(), 1)
+            };
             tables.map(at, from, len, flags(bits), largest, &mut Late)?;
             done += len;
         }
@@ -233,7 +252,13 @@ fn map_window(va: u64, phys: u64, size: u64, mode: CacheMode) -> Result<(), MapE
 /// Copies physical memory that may lie outside RAM (firmware tables, the BIOS area). False if the range wraps, or
 /// before [`super::init`] lies above 4 GiB.
 pub fn read_physical(start: PhysAddr, out: &mut [u8]) -> bool {
-    let Some(end) = start.get().checked_add(out.len() as u64).filter(|&end| end <= 1 << 52) else { return false };
+    let Some(end) = start
+        .get()
+        .checked_add(out.len() as u64)
+        .filter(|&end| end <= 1 << 52)
+    else {
+        return false;
+    };
     #[cfg(not(target_os = "none"))]
     {
         let _ = end;
@@ -270,7 +295,14 @@ fn read_page(at: u64, out: &mut [u8]) -> bool {
     let placed = with_tables(|tables| match tables.replace_l1(IOREMAP_BASE, entry) {
         Ok(_) => Ok(()),
         // The first time there is no L1 table yet.
-        Err(_) => tables.map(IOREMAP_BASE, at & !(PAGE_SIZE - 1), PAGE_SIZE, Flags::CONSTANTS, 1, &mut Late),
+        Err(_) => tables.map(
+            IOREMAP_BASE,
+            at & !(PAGE_SIZE - 1),
+            PAGE_SIZE,
+            Flags::CONSTANTS,
+            1,
+            &mut Late,
+        ),
     });
     if placed.is_err() {
         return false;

@@ -48,7 +48,10 @@ pub fn image_range() -> PhysRange {
     }
     #[cfg(not(target_os = "none"))]
     {
-        PhysRange { start: 0x20_0000, end: 0x30_0000 }
+        PhysRange {
+            start: 0x20_0000,
+            end: 0x30_0000,
+        }
     }
 }
 
@@ -61,9 +64,25 @@ pub fn image_sections() -> [(u64, PhysRange, Flags); 3] {
         (&raw const rodata_start, &raw const rodata_end),
         (&raw const data_start, &raw const bss_end),
     ]
-    .map(|(start, end)| (start as u64, PhysRange { start: start as u64 - IMAGE_BASE, end: end as u64 - IMAGE_BASE }));
+    .map(|(start, end)| {
+        (
+            start as u64,
+            PhysRange {
+                start: start as u64 - IMAGE_BASE,
+                end: end as u64 - IMAGE_BASE,
+            },
+        )
+    });
     #[cfg(not(target_os = "none"))]
-    let [text, rodata, data] = [(0x20_0000, 0x24_0000), (0x24_0000, 0x26_0000), (0x26_0000, 0x30_0000)]
-        .map(|(start, end)| (IMAGE_BASE + start, PhysRange { start, end }));
-    [(text.0, text.1, Flags::CODE), (rodata.0, rodata.1, Flags::CONSTANTS), (data.0, data.1, Flags::DATA)]
+    let [text, rodata, data] = [
+        (0x20_0000, 0x24_0000),
+        (0x24_0000, 0x26_0000),
+        (0x26_0000, 0x30_0000),
+    ]
+    .map(|(start, end)| (IMAGE_BASE + start, PhysRange { start, end }));
+    [
+        (text.0, text.1, Flags::CODE),
+        (rodata.0, rodata.1, Flags::CONSTANTS),
+        (data.0, data.1, Flags::DATA),
+    ]
 }

@@ -15,8 +15,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 pub use ioremap::{CacheMode, IoMem, ioremap, read_physical, set_frame_source};
 pub use layout::{
-    FIRST_SLOT, FRAME_TABLE_BASE, FRAME_TABLE_SIZE, IMAGE_BASE, IOREMAP_BASE, IOREMAP_SIZE, M2P_BASE, M2P_RO_BASE,
-    M2P_SIZE, SLOTS, image_range, image_sections,
+    FIRST_SLOT, FRAME_TABLE_BASE, FRAME_TABLE_SIZE, IMAGE_BASE, IOREMAP_BASE, IOREMAP_SIZE,
+    M2P_BASE, M2P_RO_BASE, M2P_SIZE, SLOTS, image_range, image_sections,
 };
 pub use table::{Flags, FrameSource};
 
@@ -68,16 +68,29 @@ fn with_tables<R>(f: impl FnOnce(&mut Tables) -> Result<R, MapError>) -> Result<
 pub fn init(info: &BootInfo, memory: &mut EarlyMemory) -> Result<(), MapError> {
     let mut tables = Tables::new(memory)?;
     for (va, range, flags) in image_sections() {
-        tables.map(va, range.start, range.len(), flags | Flags::GLOBAL, 1, memory)?;
+        tables.map(
+            va,
+            range.start,
+            range.len(),
+            flags | Flags::GLOBAL,
+            1,
+            memory,
+        )?;
     }
     for region in info.memory() {
         match region.kind {
             RegionKind::Ram => {
-                let (start, end) = (region.start.next_multiple_of(PAGE_SIZE), region.end & !(PAGE_SIZE - 1));
+                let (start, end) = (
+                    region.start.next_multiple_of(PAGE_SIZE),
+                    region.end & !(PAGE_SIZE - 1),
+                );
                 map_direct(&mut tables, start, end, memory)?;
             }
             RegionKind::AcpiReclaim | RegionKind::AcpiNvs => {
-                let (start, end) = (region.start & !(PAGE_SIZE - 1), region.end.next_multiple_of(PAGE_SIZE));
+                let (start, end) = (
+                    region.start & !(PAGE_SIZE - 1),
+                    region.end.next_multiple_of(PAGE_SIZE),
+                );
                 // An edge page that is shared with RAM stays RAM's, or is mapped on demand by `read_physical`.
                 map_direct(&mut tables, start, end, memory).or_else(|error| match error {
                     MapError::Occupied => Ok(()),
@@ -97,7 +110,12 @@ pub fn init(info: &BootInfo, memory: &mut EarlyMemory) -> Result<(), MapError> {
 }
 
 /// Maps physical `start..end` in the direct map: writable, but for the image's code and constants.
-fn map_direct(tables: &mut Tables, start: u64, end: u64, memory: &mut dyn FrameSource) -> Result<(), MapError> {
+fn map_direct(
+    tables: &mut Tables,
+    start: u64,
+    end: u64,
+    memory: &mut dyn FrameSource,
+) -> Result<(), MapError> {
     // Within the direct map's ten slots.
     let end = end.min(DIRECT_MAP_SIZE);
     let mut at = start;
@@ -124,8 +142,19 @@ fn map_direct_part(
     if start >= end {
         return Ok(());
     }
-    let largest = if crate::cpu::features().gigabyte_pages { 3 } else { 2 };
-    tables.map(DIRECT_MAP_BASE + start, start, end - start, flags | Flags::GLOBAL, largest, memory)
+    let largest = if crate::cpu::features().gigabyte_pages {
+        3
+    } else {
+        2
+    };
+    tables.map(
+        DIRECT_MAP_BASE + start,
+        start,
+        end - start,
+        flags | Flags::GLOBAL,
+        largest,
+        memory,
+    )
 }
 
 /// Bytes of physical memory that the direct map can show.
@@ -134,11 +163,19 @@ pub const DIRECT_MAP_SIZE: u64 = 10 << 39;
 /// Whether the direct map shows this physical range.
 #[must_use]
 pub fn is_direct_mapped(start: PhysAddr, len: u64) -> bool {
-    let Some(end) = start.get().checked_add(len).filter(|&end| end <= DIRECT_MAP_SIZE) else { return false };
+    let Some(end) = start
+        .get()
+        .checked_add(len)
+        .filter(|&end| end <= DIRECT_MAP_SIZE)
+    else {
+        return false;
+    };
     with_tables(|tables| {
         let mut at = start.get();
         while at < end {
-            let Some((_, size)) = tables.lookup(DIRECT_MAP_BASE + at) else { return Ok(false) };
+            let Some((_, size)) = tables.lookup(DIRECT_MAP_BASE + at) else {
+                return Ok(false);
+            };
             at = (at / size + 1) * size;
         }
         Ok(true)
@@ -151,7 +188,12 @@ pub fn is_direct_mapped(start: PhysAddr, len: u64) -> bool {
 ///
 /// # Errors
 /// See [`MapError`]; what was mapped before the error stays.
-pub fn map_region(va: u64, len: u64, flags: Flags, source: &mut dyn FrameSource) -> Result<(), MapError> {
+pub fn map_region(
+    va: u64,
+    len: u64,
+    flags: Flags,
+    source: &mut dyn FrameSource,
+) -> Result<(), MapError> {
     with_tables(|tables| tables.map_fresh(va, len, flags | Flags::GLOBAL, source))
 }
 
@@ -221,8 +263,22 @@ fn map_m2p_part(
             frame.write_u64(word * 8, u64::MAX);
         }
     }
-    tables.map(M2P_BASE + offset, mfn.addr().get(), len, Flags::DATA | Flags::GLOBAL, 2, source)?;
-    tables.map(M2P_RO_BASE + offset, mfn.addr().get(), len, Flags::CONSTANTS | Flags::USER | Flags::GLOBAL, 2, source)
+    tables.map(
+        M2P_BASE + offset,
+        mfn.addr().get(),
+        len,
+        Flags::DATA | Flags::GLOBAL,
+        2,
+        source,
+    )?;
+    tables.map(
+        M2P_RO_BASE + offset,
+        mfn.addr().get(),
+        len,
+        Flags::CONSTANTS | Flags::USER | Flags::GLOBAL,
+        2,
+        source,
+    )
 }
 
 /// The L4 entries 256..=271 that every guest L4 carries.
@@ -266,5 +322,10 @@ pub fn translate(va: u64) -> Option<(PhysAddr, u64)> {
     with_tables(|tables| Ok(tables.lookup(va)))
         .ok()
         .flatten()
-        .map(|(entry, size)| (PhysAddr((entry & table::ADDRESS & !(size - 1)) | (va & (size - 1))), size))
+        .map(|(entry, size)| {
+            (
+                PhysAddr((entry & table::ADDRESS & !(size - 1)) | (va & (size - 1))),
+                size,
+            )
+        })
 }

@@ -85,7 +85,11 @@ impl Tables {
         for slot in FIRST_SLOT..FIRST_SLOT + SLOTS {
             let l3 = source.frame().ok_or(MapError::OutOfMemory)?;
             // The guests' view of the machine-to-phys table alone is theirs to read, and not even Oxen writes there.
-            let bits = if slot == FIRST_SLOT { TABLE & !2 | 4 } else { TABLE };
+            let bits = if slot == FIRST_SLOT {
+                TABLE & !2 | 4
+            } else {
+                TABLE
+            };
             raw(root).write_u64(slot * 8, l3.addr().get() | bits);
         }
         Ok(Self { root })
@@ -100,14 +104,23 @@ impl Tables {
     }
 
     /// The table of `level` that holds `va`'s entry, made where it is missing.
-    fn descend(&mut self, va: u64, level: u32, source: &mut dyn FrameSource) -> Result<Mfn, MapError> {
+    fn descend(
+        &mut self,
+        va: u64,
+        level: u32,
+        source: &mut dyn FrameSource,
+    ) -> Result<Mfn, MapError> {
         let mut table = self.root;
         for upper in (level + 1..=4).rev() {
             let offset = index(va, upper) * 8;
             let entry = raw(table).read_u64(offset);
             if entry & Flags::PRESENT.bits() == 0 {
                 let new = source.frame().ok_or(MapError::OutOfMemory)?;
-                let user = if index(va, 4) == FIRST_SLOT { Flags::USER.bits() } else { 0 };
+                let user = if index(va, 4) == FIRST_SLOT {
+                    Flags::USER.bits()
+                } else {
+                    0
+                };
                 raw(table).write_u64(offset, new.addr().get() | TABLE | user);
                 table = new;
             } else if entry & Flags::LARGE.bits() != 0 && upper < 4 {
@@ -124,12 +137,19 @@ impl Tables {
         let limit = start + span(4) * SLOTS as u64;
         let end = va.checked_add(len).ok_or(MapError::BadRange)?;
         let aligned = (va | len) & (PAGE_SIZE - 1) == 0;
-        if va >= start && end <= limit && aligned { Ok(end) } else { Err(MapError::BadRange) }
+        if va >= start && end <= limit && aligned {
+            Ok(end)
+        } else {
+            Err(MapError::BadRange)
+        }
     }
 
     /// The page size for the next piece: the largest level that alignment, length and `largest` allow.
     fn level_for(va: u64, phys: u64, left: u64, largest: u32) -> u32 {
-        (2..=largest).rev().find(|&l| (va | phys) & (span(l) - 1) == 0 && left >= span(l)).unwrap_or(1)
+        (2..=largest)
+            .rev()
+            .find(|&l| (va | phys) & (span(l) - 1) == 0 && left >= span(l))
+            .unwrap_or(1)
     }
 
     /// Maps `len` bytes of physical memory in pages of at most `largest` (1: 4 KiB, 2: 2 MiB, 3: 1 GiB).
@@ -143,7 +163,11 @@ impl Tables {
         source: &mut dyn FrameSource,
     ) -> Result<(), MapError> {
         Self::check(va, len)?;
-        if phys & (PAGE_SIZE - 1) != 0 || phys.checked_add(len).is_none_or(|end| end > ADDRESS + PAGE_SIZE) {
+        if phys & (PAGE_SIZE - 1) != 0
+            || phys
+                .checked_add(len)
+                .is_none_or(|end| end > ADDRESS + PAGE_SIZE)
+        {
             return Err(MapError::BadRange);
         }
         let mut done = 0;
@@ -190,7 +214,11 @@ impl Tables {
         if table.read_u64(offset) & Flags::PRESENT.bits() != 0 {
             return Err(MapError::Occupied);
         }
-        let large = if level > 1 { Flags::LARGE } else { Flags::empty() };
+        let large = if level > 1 {
+            Flags::LARGE
+        } else {
+            Flags::empty()
+        };
         table.write_u64(offset, phys | (flags | large).bits());
         Ok(())
     }
@@ -219,7 +247,10 @@ impl Tables {
     }
 
     /// Replaces a 4 KiB entry whose L1 table exists; the caller invalidates. Returns the old entry.
-    #[cfg_attr(not(target_os = "none"), allow(dead_code, reason = "for the temporary mapping"))]
+    #[cfg_attr(
+        not(target_os = "none"),
+        allow(dead_code, reason = "for the temporary mapping")
+    )]
     pub(super) fn replace_l1(&mut self, va: u64, entry: u64) -> Result<u64, MapError> {
         let table = raw(self.l1_table(va)?);
         let offset = index(va, 1) * 8;

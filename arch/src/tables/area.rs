@@ -50,7 +50,10 @@ static WINDOW_TABLE: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_C
 static NULL_GDT: AtomicU64 = AtomicU64::new(0);
 
 pub(super) fn exists(cpu: usize) -> bool {
-    cfg!(not(target_os = "none")) || OWN_GDT.get(cpu).is_some_and(|m| m.load(Ordering::Acquire) != 0)
+    cfg!(not(target_os = "none"))
+        || OWN_GDT
+            .get(cpu)
+            .is_some_and(|m| m.load(Ordering::Acquire) != 0)
 }
 
 /// The L1 table with this CPU's window entries, which only that CPU writes once its area is made.
@@ -75,7 +78,11 @@ fn fresh(source: &mut dyn FrameSource) -> Result<Mfn, AreaError> {
 ///
 /// # Errors
 /// See [`AreaError`]; making an area twice is [`MapError::Occupied`].
-pub fn create_area(cpu: usize, apic_id: u32, source: &mut dyn FrameSource) -> Result<(), AreaError> {
+pub fn create_area(
+    cpu: usize,
+    apic_id: u32,
+    source: &mut dyn FrameSource,
+) -> Result<(), AreaError> {
     let own = OWN_GDT.get(cpu).ok_or(AreaError::TooManyCpus)?;
     let base = area_base(cpu);
     let mut place = |offset: u64, mfn: Mfn, flags: Flags, source: &mut dyn FrameSource| {
@@ -104,9 +111,18 @@ pub fn create_area(cpu: usize, apic_id: u32, source: &mut dyn FrameSource) -> Re
     let block = unsafe { RawFrame::new(last) };
     let offset = PAGE_SIZE as usize - CPU_INFO_SIZE;
     let info = info_address(cpu);
-    block.write_u64(offset + core::mem::offset_of!(crate::percpu::CpuInfo, this), info);
-    block.write_u32(offset + core::mem::offset_of!(crate::percpu::CpuInfo, cpu), cpu as u32);
-    block.write_u32(offset + core::mem::offset_of!(crate::percpu::CpuInfo, apic_id), apic_id);
+    block.write_u64(
+        offset + core::mem::offset_of!(crate::percpu::CpuInfo, this),
+        info,
+    );
+    block.write_u32(
+        offset + core::mem::offset_of!(crate::percpu::CpuInfo, cpu),
+        cpu as u32,
+    );
+    block.write_u32(
+        offset + core::mem::offset_of!(crate::percpu::CpuInfo, apic_id),
+        apic_id,
+    );
 
     let stub = fresh(source)?;
     // SAFETY: a fresh frame, not executed yet.
@@ -126,7 +142,8 @@ pub fn create_area(cpu: usize, apic_id: u32, source: &mut dyn FrameSource) -> Re
 /// The 64-bit TSS (Intel SDM 3A, 8.7): RSP0 at 4, IST1 at 36, I/O map base at 102.
 fn fill_tss(frame: RawFrame, base: u64) {
     let mut image = [0u8; 104];
-    let mut put = |offset: usize, value: u64| image[offset..offset + 8].copy_from_slice(&value.to_le_bytes());
+    let mut put =
+        |offset: usize, value: u64| image[offset..offset + 8].copy_from_slice(&value.to_le_bytes());
     put(4, base + STACKS + 0x1_0000 - CPU_INFO_SIZE as u64);
     // Each IST stack is one page of the stack region: its top is the page's end.
     for (n, page) in [1, 3, 5, 7].into_iter().enumerate() {
@@ -168,7 +185,7 @@ fn syscall_stub() -> [u8; 32] {
 pub(super) fn load_syscall(cpu: usize) {
     use crate::cpu::msr;
     use crate::entry::{SYSCALL_FLAG_MASK, selector::STAR};
-    // SAFETY: the stub is mapped executable and leads to the entry code with the selectors of our own GDT. 
+    // SAFETY: the stub is mapped executable and leads to the entry code with the selectors of our own GDT.
     // Compatibility-mode SYSCALL and SYSENTER have no entry of their own: on AMD such a SYSCALL arrives
     // like a 64-bit one (a null CSTAR would run whatever is mapped at 0 in ring 0), SYSENTER faults in the guest's name.
     unsafe {

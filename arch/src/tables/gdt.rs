@@ -74,7 +74,10 @@ pub(super) fn load(cpu: usize) {
         base: u64,
     }
     // Fifteen pages are live: the guest's and Oxen's own.
-    let pointer = Pointer { limit: (15 * PAGE_SIZE - 1) as u16, base: area_base(cpu) };
+    let pointer = Pointer {
+        limit: (15 * PAGE_SIZE - 1) as u16,
+        base: area_base(cpu),
+    };
     // SAFETY: the window is mapped, its page 14 holds the selectors loaded here, and none of the guest's pages is
     // needed by the hypervisor. The TSS was not loaded before (its descriptor is fresh).
     unsafe {
@@ -159,8 +162,15 @@ pub fn set_ldt_window(frames: &[Mfn], entries: u32) {
         let base = area_base(cpu) + LDT_WINDOW;
         for page in 0..pages_to_touch(cpu, 1, (entries as usize).div_ceil(512)) {
             let shown = entries as usize > page * 512;
-            let mfn = frames.get(page).copied().filter(|&m| shown && m != Mfn::INVALID);
-            replace(cpu, LDT_WINDOW + page as u64 * PAGE_SIZE, mfn.map_or(0, ldt_entry));
+            let mfn = frames
+                .get(page)
+                .copied()
+                .filter(|&m| shown && m != Mfn::INVALID);
+            replace(
+                cpu,
+                LDT_WINDOW + page as u64 * PAGE_SIZE,
+                mfn.map_or(0, ldt_entry),
+            );
         }
         let selector = if entries == 0 { 0 } else { LDT_SELECTOR };
         if entries != 0 {
@@ -173,7 +183,9 @@ pub fn set_ldt_window(frames: &[Mfn], entries: u32) {
             }
         }
         // SAFETY: null, or the descriptor written above.
-        unsafe { core::arch::asm!("lldt {:x}", in(reg) selector, options(nostack, preserves_flags)) };
+        unsafe {
+            core::arch::asm!("lldt {:x}", in(reg) selector, options(nostack, preserves_flags))
+        };
     }
     #[cfg(not(target_os = "none"))]
     let _ = (frames, entries);
@@ -186,7 +198,11 @@ pub fn set_ldt_window(frames: &[Mfn], entries: u32) {
 pub fn map_ldt_page(page: usize, mfn: Mfn) {
     assert!(page < LDT_PAGES);
     #[cfg(target_os = "none")]
-    replace(cpu_id(), LDT_WINDOW + page as u64 * PAGE_SIZE, ldt_entry(mfn));
+    replace(
+        cpu_id(),
+        LDT_WINDOW + page as u64 * PAGE_SIZE,
+        ldt_entry(mfn),
+    );
     #[cfg(not(target_os = "none"))]
     let _ = mfn;
 }

@@ -45,7 +45,11 @@ mod bare {
     /// Fills the table: boot CPU, before it or any other CPU loads it.
     pub(in crate::tables) fn fill() {
         for vector in 0..=255u8 {
-            let entry = gate(crate::entry::stub_address(vector), ist_of(vector), dpl_of(vector));
+            let entry = gate(
+                crate::entry::stub_address(vector),
+                ist_of(vector),
+                dpl_of(vector),
+            );
             // SAFETY: the boot CPU alone, before the table is loaded anywhere.
             unsafe { (&raw mut IDT.0[usize::from(vector)]).write_volatile(entry) };
         }
@@ -58,9 +62,14 @@ mod bare {
             limit: u16,
             base: u64,
         }
-        let pointer = Pointer { limit: 4095, base: (&raw const IDT) as u64 };
+        let pointer = Pointer {
+            limit: 4095,
+            base: (&raw const IDT) as u64,
+        };
         // SAFETY: the table is filled and static.
-        unsafe { core::arch::asm!("lidt [{}]", in(reg) &pointer, options(readonly, nostack, preserves_flags)) };
+        unsafe {
+            core::arch::asm!("lidt [{}]", in(reg) &pointer, options(readonly, nostack, preserves_flags))
+        };
     }
 }
 #[cfg(target_os = "none")]

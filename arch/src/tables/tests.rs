@@ -13,7 +13,10 @@ fn system_descriptor_spreads_base_and_limit() {
 
 #[test]
 fn gates_have_the_stacks_and_rings_of_the_design() {
-    assert_eq!([ist_of(2), ist_of(18), ist_of(8), ist_of(1), ist_of(14)], [1, 2, 3, 4, 0]);
+    assert_eq!(
+        [ist_of(2), ist_of(18), ist_of(8), ist_of(1), ist_of(14)],
+        [1, 2, 3, 4, 0]
+    );
     let open: Vec<u8> = (0..=255).filter(|&v| dpl_of(v) == 3).collect();
     assert_eq!(open, [3, 4, 0x80]);
     let [low, high] = gate(0xffff_82d0_8020_1230, 4, 3);
