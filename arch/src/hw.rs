@@ -7,45 +7,68 @@
 
 pub(crate) use backend::*;
 
+use crate::addr::PhysAddr;
+use crate::paging::{CacheMode, IoMem, ioremap};
+
 /// A mapped range of device registers.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Mmio(backend::Window);
+pub(crate) struct Mmio(IoMem);
 
 impl Mmio {
-    /// Maps `len` bytes at `phys` uncached. `None` when the range cannot be mapped.
+    /// Maps `len` bytes at `phys` uncached. `None` when the range cannot be mapped or is not aligned to a register
+    /// (addresses come from firmware, devices and dom0).
     pub(crate) fn map(phys: u64, len: u64) -> Option<Self> {
-        backend::Window::map(phys, len).map(Self)
+        if !phys.is_multiple_of(4) {
+            return None;
+        }
+        ioremap(PhysAddr::new(phys), len, CacheMode::Uncached)
+            .ok()
+            .map(Self)
     }
     /// Maps `len` bytes at `phys` write-combining (frame buffers).
     pub(crate) fn map_combining(phys: u64, len: u64) -> Option<Self> {
-        backend::Window::map_combining(phys, len).map(Self)
+        if !phys.is_multiple_of(4) {
+            return None;
+        }
+        ioremap(PhysAddr::new(phys), len, CacheMode::WriteCombining)
+            .ok()
+            .map(Self)
     }
+    #[inline]
     pub(crate) fn read8(&self, offset: usize) -> u8 {
         self.0.read8(offset)
     }
+    #[inline]
     pub(crate) fn read16(&self, offset: usize) -> u16 {
         self.0.read16(offset)
     }
+    #[inline]
     pub(crate) fn read32(&self, offset: usize) -> u32 {
         self.0.read32(offset)
     }
+    #[inline]
     pub(crate) fn write8(&self, offset: usize, value: u8) {
-        self.0.write8(offset, value)
+        self.0.write8(offset, value);
     }
+    #[inline]
     pub(crate) fn write16(&self, offset: usize, value: u16) {
-        self.0.write16(offset, value)
+        self.0.write16(offset, value);
     }
+    #[inline]
     pub(crate) fn write32(&self, offset: usize, value: u32) {
-        self.0.write32(offset, value)
+        self.0.write32(offset, value);
     }
+}
+
+/// Copies physical memory wherever it lies; false when it cannot be reached.
+pub(crate) fn read_physical(phys: u64, out: &mut [u8]) -> bool {
+    crate::paging::read_physical(PhysAddr::new(phys), out)
 }
 
 #[cfg(not(target_os = "none"))]
 mod backend {
     pub(crate) use crate::sim::ports::*;
-    pub(crate) use crate::sim::read_physical;
 
-    pub(crate) type Window = crate::sim::Window;
     pub(crate) fn fence() {}
     pub(crate) fn rdtsc_ordered() -> u64 {
         crate::sim::tsc()
@@ -129,32 +152,5 @@ mod backend {
             asm!("wrmsr", in("ecx") msr, in("eax") value as u32, in("edx") (value >> 32) as u32,
                 options(nostack, preserves_flags));
         }
-    }
-
-    /// A mapped range.
-    #[derive(Clone, Copy, Debug)]
-    pub(crate) struct Window;
-    impl Window {
-        pub(crate) fn map(_phys: u64, _len: u64) -> Option<Self> {
-            None
-        }
-        pub(crate) fn map_combining(_phys: u64, _len: u64) -> Option<Self> {
-            None
-        }
-        pub(crate) fn read8(&self, _offset: usize) -> u8 {
-            0
-        }
-        pub(crate) fn read16(&self, _offset: usize) -> u16 {
-            0
-        }
-        pub(crate) fn read32(&self, _offset: usize) -> u32 {
-            0
-        }
-        pub(crate) fn write8(&self, _offset: usize, _value: u8) {}
-        pub(crate) fn write16(&self, _offset: usize, _value: u16) {}
-        pub(crate) fn write32(&self, _offset: usize, _value: u32) {}
-    }
-    pub(crate) fn read_physical(_phys: u64, _out: &mut [u8]) -> bool {
-        false
     }
 }

@@ -67,6 +67,9 @@ impl Framebuffer {
         {
             return None;
         }
+        if bytes_per_pixel != 3 && !pitch.is_multiple_of(bytes_per_pixel) {
+            return None;
+        }
         let length = pitch * info.height as usize;
         info.address.checked_add(length as u64)?;
         let memory = Mmio::map_combining(info.address, length as u64)?;
@@ -222,6 +225,14 @@ mod tests {
                 ..good
             },
             FramebufferInfo { pitch: 10, ..good },
+            FramebufferInfo {
+                pitch: good.pitch + 2,
+                ..good
+            },
+            FramebufferInfo {
+                address: good.address + 1,
+                ..good
+            },
             FramebufferInfo { width: 0, ..good },
             FramebufferInfo { height: 3, ..good },
             FramebufferInfo {
