@@ -1,17 +1,356 @@
-//! TLB shootdown (being built).
+//! TLB flushes, here and on other CPUs, and the clock that orders them.
+//!
+//! A shootdown is synchronous: when [`flush_mask`] returns, every CPU of the set has flushed. Interrupts are off in
+//! the hypervisor, so a CPU that waits (for this or for a lock) serves others' requests meanwhile
+//! ([`service_pending`]); one that runs a guest or sleeps takes the interrupt.
+//!
+//! The clock ticks with every full flush. A page that loses a type is stamped with it; before the page takes another
+//! type, only the CPUs that have not flushed since the stamp need to ([`flush_stale`]).
 #![allow(unsafe_code)]
 
-/// Serves shootdowns that other CPUs asked of this one.
-pub fn service_pending() {}
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use crate::percpu::{MAX_CPUS, cpu_id};
+
+/// A set of CPUs by number, lowest first.
+pub type CpuWords = [u64; MAX_CPUS / 64];
+
+/// All CPUs.
+pub const ALL_CPUS: CpuWords = [u64::MAX; MAX_CPUS / 64];
+
+/// What other CPUs see of a CPU.
+#[repr(align(128))]
+struct State {
+    online: AtomicBool,
+    apic_id: AtomicU32,
+    /// Clock at the start of the last full flush.
+    flushed: AtomicU64,
+    /// Requests made so far; each requester takes the next number.
+    requested: AtomicU64,
+    /// The last request that was served.
+    served: AtomicU64,
+    /// What is asked: one address, 0 for none, or [`EVERYTHING`]. Set before `requested` grows.
+    what: AtomicU64,
+}
+
+/// No address: the last byte of the address space is never a page's first.
+const EVERYTHING: u64 = u64::MAX;
+
+static STATES: [State; MAX_CPUS] = [const {
+    State {
+        online: AtomicBool::new(false),
+        apic_id: AtomicU32::new(0),
+        flushed: AtomicU64::new(0),
+        requested: AtomicU64::new(0),
+        served: AtomicU64::new(0),
+        what: AtomicU64::new(0),
+    }
+}; MAX_CPUS];
+
+/// Ticks with every full flush, and starts late enough that a zero stamp is old.
+static CLOCK: AtomicU64 = AtomicU64::new(1);
+
+/// The clock now, as pages are stamped with it (it wraps; see [`needs_flush`]).
+#[inline]
+#[must_use]
+pub fn clock() -> u32 {
+    CLOCK.load(Ordering::SeqCst) as u32
+}
+
+/// Whether a CPU whose last full flush began at `flushed` may hold translations from before `stamp`.
+///
+/// Only stamps are cut to 32 bits. One that is older than 2^32 ticks looks younger than it is, and costs a flush that
+/// nobody needed; no flush is ever missed.
+#[must_use]
+pub const fn needs_flush(now: u64, flushed: u64, stamp: u32) -> bool {
+    let page_age = (now as u32).wrapping_sub(stamp) as u64;
+    now.saturating_sub(flushed) >= page_age
+}
+
+/// A full flush about to be done by other means (a CR3 load without PCID): take this first ...
+#[inline]
+#[must_use]
+pub fn begin_full_flush() -> u64 {
+    CLOCK.fetch_add(1, Ordering::SeqCst) + 1
+}
+
+/// ... and report it when it is done.
+#[inline]
+pub fn end_full_flush(begun: u64) {
+    STATES[cpu_id()].flushed.store(begun, Ordering::SeqCst);
+}
+
+/// Makes a CPU a target of shootdowns, on that CPU, once it can take interrupts.
+pub fn set_online(apic_id: u32) {
+    let state = &STATES[cpu_id()];
+    state.apic_id.store(apic_id, Ordering::SeqCst);
+    state.online.store(true, Ordering::SeqCst);
+    // What changed before it was a target.
+    flush_everything();
+}
+
+/// Takes this CPU out again; it holds no guest's translations any more and loads none.
+pub fn set_offline() {
+    STATES[cpu_id()].online.store(false, Ordering::SeqCst);
+    service_pending();
+}
+
+/// The set of CPUs that are up.
+#[must_use]
+pub fn online() -> CpuWords {
+    let mut words = [0; MAX_CPUS / 64];
+    for (cpu, state) in STATES.iter().enumerate() {
+        if state.online.load(Ordering::SeqCst) {
+            words[cpu / 64] |= 1 << (cpu % 64);
+        }
+    }
+    words
+}
+
+/// The APIC id of a CPU that is up.
+#[must_use]
+pub fn apic_id(cpu: usize) -> Option<u32> {
+    let state = STATES.get(cpu)?;
+    state.online.load(Ordering::SeqCst).then(|| state.apic_id.load(Ordering::SeqCst))
+}
+
+/// Flushes this CPU: one address, or all that guests mapped (in every address space).
+#[inline]
+pub fn flush_local(va: Option<u64>) {
+    match va {
+        Some(va) => invalidate_page(va),
+        None => {
+            let begun = begin_full_flush();
+            backend::flush_guests();
+            end_full_flush(begun);
+        }
+    }
+}
+
+/// Flushes this CPU, the hypervisor's own (global) translations included.
+pub fn flush_everything() {
+    let begun = begin_full_flush();
+    backend::flush_global();
+    end_full_flush(begun);
+}
+
+/// Flushes the CPUs of a set, those that are up: one address, or all that guests mapped. They have done so on return.
+pub fn flush_mask(cpus: CpuWords, va: Option<u64>) {
+    let me = cpu_id();
+    let mut tickets = [0u64; MAX_CPUS / 64];
+    let what = va.unwrap_or(EVERYTHING);
+    for_each(cpus, |cpu| {
+        let state = &STATES[cpu];
+        if cpu == me || !state.online.load(Ordering::SeqCst) {
+            return;
+        }
+        // Two different wishes that meet become a full flush.
+        if let Err(other) = state.what.compare_exchange(0, what, Ordering::SeqCst, Ordering::SeqCst)
+            && other != what
+        {
+            state.what.store(EVERYTHING, Ordering::SeqCst);
+        }
+        state.requested.fetch_add(1, Ordering::SeqCst);
+        tickets[cpu / 64] |= 1 << (cpu % 64);
+        backend::kick(state.apic_id.load(Ordering::SeqCst));
+    });
+    if cpus[me / 64] >> (me % 64) & 1 != 0 {
+        flush_local(va);
+    }
+    for_each(tickets, |cpu| {
+        let state = &STATES[cpu];
+        // At least the request made above; others' later ones may be included, which costs little.
+        let ticket = state.requested.load(Ordering::SeqCst);
+        while state.served.load(Ordering::SeqCst) < ticket && state.online.load(Ordering::SeqCst) {
+            core::hint::spin_loop();
+            service_pending();
+        }
+    });
+}
+
+/// Flushes the CPUs of a set (`None`: all) that have not flushed since `stamp`.
+pub fn flush_stale(cpus: Option<CpuWords>, stamp: u32) {
+    let now = CLOCK.load(Ordering::SeqCst);
+    let mut stale = [0; MAX_CPUS / 64];
+    let mut any = false;
+    for_each(cpus.unwrap_or(ALL_CPUS), |cpu| {
+        let state = &STATES[cpu];
+        if (state.online.load(Ordering::SeqCst) || cpu == cpu_id())
+            && needs_flush(now, state.flushed.load(Ordering::SeqCst), stamp)
+        {
+            stale[cpu / 64] |= 1 << (cpu % 64);
+            any = true;
+        }
+    });
+    if any {
+        flush_mask(stale, None);
+    }
+}
+
+/// Serves shootdowns that other CPUs asked of this one. Called by whoever spins, and by the handler of the
+/// shootdown vector.
+#[inline]
+pub fn service_pending() {
+    let state = &STATES[cpu_id()];
+    let request = state.requested.load(Ordering::SeqCst);
+    if request != state.served.load(Ordering::Relaxed) {
+        serve(state, request);
+    }
+}
+
+#[cold]
+fn serve(state: &State, request: u64) {
+    // A wish set after `request` was read is fulfilled early, and its own number is acknowledged the next time.
+    match state.what.swap(0, Ordering::SeqCst) {
+        0 => {}
+        EVERYTHING => flush_local(None),
+        va => invalidate_page(va),
+    }
+    state.served.store(request, Ordering::SeqCst);
+}
+
+fn for_each(cpus: CpuWords, mut f: impl FnMut(usize)) {
+    for (n, mut word) in cpus.into_iter().enumerate() {
+        while word != 0 {
+            f(n * 64 + word.trailing_zeros() as usize);
+            word &= word - 1;
+        }
+    }
+}
 
 /// Forgets what this CPU knows of one address (global entries too), in the address space that is loaded.
 #[inline]
 pub fn invalidate_page(va: u64) {
-    #[cfg(target_os = "none")]
-    // SAFETY: forgetting a translation is always allowed.
-    unsafe {
-        core::arch::asm!("invlpg [{}]", in(reg) va, options(nostack, preserves_flags))
-    };
-    #[cfg(not(target_os = "none"))]
-    let _ = va;
+    backend::invalidate_page(va);
+}
+
+#[cfg(target_os = "none")]
+mod backend {
+    use core::arch::asm;
+
+    use crate::cpu::control::{self, Cr4};
+
+    #[inline]
+    pub fn invalidate_page(va: u64) {
+        // SAFETY: forgetting a translation is always allowed.
+        unsafe { asm!("invlpg [{}]", in(reg) va, options(nostack, preserves_flags)) };
+    }
+
+    #[inline]
+    pub fn flush_guests() {
+        let features = crate::cpu::features();
+        if !features.pcid {
+            // SAFETY: reloads what is loaded.
+            unsafe { asm!("mov {0}, cr3", "mov cr3, {0}", out(reg) _, options(nostack, preserves_flags)) };
+        } else if features.invpcid {
+            // All contexts but global entries (type 3).
+            invpcid(3);
+        } else {
+            flush_global();
+        }
+    }
+
+    pub fn flush_global() {
+        if crate::cpu::features().invpcid {
+            invpcid(2);
+            return;
+        }
+        let cr4 = control::read_cr4().bits();
+        // SAFETY: CR4 ends as it was; changing PGE flushes everything.
+        unsafe {
+            asm!("mov cr4, {off}", "mov cr4, {on}", off = in(reg) cr4 & !Cr4::PGE.bits(), on = in(reg) cr4,
+                options(nostack, preserves_flags));
+        }
+    }
+
+    fn invpcid(kind: u64) {
+        let descriptor = [0u64; 2];
+        // SAFETY: forgetting translations is always allowed; the descriptor is unused by these types but valid.
+        unsafe { asm!("invpcid {}, [{}]", in(reg) kind, in(reg) &descriptor, options(nostack, preserves_flags)) };
+    }
+
+    pub fn kick(apic_id: u32) {
+        crate::apic::send_ipi(apic_id, crate::apic::vectors::TLB_SHOOTDOWN);
+    }
+}
+
+#[cfg(not(target_os = "none"))]
+mod backend {
+    use std::cell::Cell;
+
+    std::thread_local! {
+        static FLUSHES: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
+    }
+
+    pub fn invalidate_page(_va: u64) {
+        FLUSHES.set((FLUSHES.get().0, FLUSHES.get().1 + 1));
+    }
+    pub fn flush_guests() {
+        FLUSHES.set((FLUSHES.get().0 + 1, FLUSHES.get().1));
+    }
+    pub fn flush_global() {
+        flush_guests();
+    }
+    pub fn kick(_apic_id: u32) {}
+
+    /// How many full flushes and single-page flushes this (simulated) CPU has done.
+    #[must_use]
+    pub fn flush_counts() -> (u64, u64) {
+        FLUSHES.get()
+    }
+}
+#[cfg(not(target_os = "none"))]
+pub use backend::flush_counts;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cpu_that_flushed_after_the_stamp_is_spared() {
+        let stamp = 100;
+        assert!(!needs_flush(200, 101, stamp));
+        assert!(!needs_flush(101, 101, stamp));
+        // A flush that began with the stamped tick may have run before the stamp was taken.
+        assert!(needs_flush(200, 100, stamp));
+        assert!(needs_flush(200, 0, stamp));
+        assert!(needs_flush(100, 100, stamp));
+    }
+
+    #[test]
+    fn stamps_wrap_without_missing_a_flush() {
+        const TURN: u64 = 1 << 32;
+        // Stamped just before the wrap, flushed just after.
+        assert!(!needs_flush(TURN + 5, TURN + 1, u32::MAX));
+        assert!(needs_flush(TURN + 5, TURN - 2, u32::MAX));
+        // Exhaustively around the wrap: spared only if the flush really began after the stamp.
+        for now in TURN - 4..TURN + 4 {
+            for stamped in TURN - 8..=now {
+                for flushed in TURN - 8..=now {
+                    assert_eq!(needs_flush(now, flushed, stamped as u32), flushed <= stamped, "{now} {flushed} {stamped}");
+                }
+            }
+        }
+        // A stamp a whole turn old looks young: a flush too many, never one too few.
+        for flushed in [0, 5, TURN, TURN + 7] {
+            if flushed <= 6 {
+                assert!(needs_flush(TURN + 7, flushed, 6));
+            }
+        }
+        // A CPU that has not flushed for more than a turn is never spared.
+        assert!(needs_flush(3 * TURN + 9, 9, 1));
+    }
+
+    #[test]
+    fn local_flush_counts_and_advances_the_clock() {
+        let (full, pages) = flush_counts();
+        let stamp = clock();
+        flush_stale(None, stamp);
+        let after = flush_counts().0;
+        assert_eq!(after, full + 1);
+        flush_stale(None, stamp);
+        assert_eq!(flush_counts().0, after);
+        flush_mask(ALL_CPUS, Some(0x1000));
+        assert_eq!(flush_counts().1, pages + 1);
+    }
 }
