@@ -5,7 +5,7 @@
 
 mod table;
 
-pub use table::TABLE;
+pub use table::{ALL_DEVICES, ORACLE, TABLE};
 
 /// What is booted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +69,8 @@ pub struct Case {
     pub forbid: &'static [&'static str],
     /// Devices of the machine.
     pub devices: &'static [Device],
+    /// What the harness does while the machine runs.
+    pub actions: &'static [Action],
     /// How the boot ends.
     pub end: End,
 }
@@ -80,6 +82,24 @@ pub enum End {
     PowerOff,
     /// The machine halts or resets after the expected lines; there is no dom0 to report.
     Refusal,
+}
+
+/// Something done to the machine from outside when a text has appeared on its console.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Action {
+    /// The text.
+    pub after: &'static str,
+    /// What is done.
+    pub input: Input,
+}
+
+/// See [`Action`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// A command of QEMU's monitor, e.g. `sendkey a`.
+    Monitor(&'static str),
+    /// Characters on the serial console.
+    Serial(&'static str),
 }
 
 /// A device that scenarios use.
@@ -114,6 +134,7 @@ pub const BASE: Case = Case {
     expect: &[],
     forbid: &[],
     devices: &[],
+    actions: &[],
     end: End::PowerOff,
 };
 
@@ -127,7 +148,7 @@ mod tests {
     #[test]
     fn names_are_unique_and_scenarios_exist() {
         let mut names = BTreeSet::new();
-        for case in TABLE {
+        for case in TABLE.iter().chain(ORACLE) {
             assert!(names.insert(case.name), "{} occurs twice", case.name);
             let script = format!("dom0/scenarios/{}.sh", case.scenario);
             let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(&script);

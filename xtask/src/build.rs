@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail};
 
@@ -12,6 +13,7 @@ const TARGET: &str = "x86_64-unknown-none";
 const SIZE_LIMIT: u64 = 1 << 20;
 
 /// The hypervisor, built.
+#[derive(Clone)]
 pub struct Image {
     /// What GRUB and QEMU load.
     pub elf: PathBuf,
@@ -27,8 +29,17 @@ pub fn has_hypervisor() -> bool {
         .is_ok_and(|text| text.contains("name = \"oxen\""))
 }
 
-/// Builds the hypervisor, checks it and leaves it in `target/oxen`.
+/// Builds the hypervisor, checks it and leaves it in `target/oxen`; once per run of `x`.
 pub fn hypervisor() -> Result<Image> {
+    static DONE: OnceLock<Image> = OnceLock::new();
+    if let Some(image) = DONE.get() {
+        return Ok(image.clone());
+    }
+    let image = build_hypervisor()?;
+    Ok(DONE.get_or_init(|| image).clone())
+}
+
+fn build_hypervisor() -> Result<Image> {
     if !has_hypervisor() {
         bail!("the hypervisor package has no program `oxen` yet");
     }
@@ -129,8 +140,17 @@ fn names_fpu_register(instruction: &str) -> bool {
         .any(|word| is_vector(word) || is_x87(word))
 }
 
-/// Builds our own programs for dom0, linked statically, and returns their paths.
+/// Builds our own programs for dom0, linked statically, and returns their paths; once per run.
 pub fn guest_programs() -> Result<Vec<PathBuf>> {
+    static DONE: OnceLock<Vec<PathBuf>> = OnceLock::new();
+    if let Some(programs) = DONE.get() {
+        return Ok(programs.clone());
+    }
+    let programs = build_guest_programs()?;
+    Ok(DONE.get_or_init(|| programs).clone())
+}
+
+fn build_guest_programs() -> Result<Vec<PathBuf>> {
     const HOST: &str = "x86_64-unknown-linux-gnu";
     let packages = ["dom0-tools", "tests"];
     let mut build = cmd::cargo();

@@ -45,7 +45,6 @@ const DEVICE_MODULES: &[&str] = &[
     "loop",
     "bridge",
     "tun",
-    "af_packet",
 ];
 
 /// The stock tools that the small flavour has; the full one has all of them.

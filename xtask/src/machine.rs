@@ -115,10 +115,13 @@ impl Plan {
         } else {
             "hvc0"
         };
-        let line = format!(
+        let mut line = format!(
             "console={console} loglevel=4 panic=1 oxen.scenario={} {}",
             self.scenario, self.kernel_args
         );
+        for (driver, net) in self.devices.iter().filter_map(|device| network_of(*device)) {
+            line.push_str(&format!(" oxen.net.{driver}={net}"));
+        }
         line.trim_end().to_owned()
     }
 
@@ -212,12 +215,23 @@ impl Plan {
 
 /// Size of the scratch disks.
 const DISK_BYTES: u64 = 64 << 20;
+/// What the servers in the guest's networks send: as `yes oxen | head -c 8388608`.
+const DOWNLOAD_BYTES: usize = 8 << 20;
+
+/// The third byte of the network behind a card: every card has its own, 10.0.N.0/24.
+fn network_of(device: Device) -> Option<(&'static str, u8)> {
+    match device {
+        Device::E1000 => Some(("e1000", 2)),
+        Device::VirtioNet => Some(("virtio_net", 3)),
+        _ => None,
+    }
+}
 
 fn device_arguments(device: Device, number: usize, folder: &Path, args: &mut Args) -> Result<()> {
-    let disk = |args: &mut Args| -> Result<String> {
-        let image = folder.join(format!("disk{number}.img"));
+    let id = format!("device{number}");
+    let disk = |args: &mut Args| -> Result<()> {
+        let image = folder.join(format!("{id}.img"));
         fs::File::create(&image)?.set_len(DISK_BYTES)?;
-        let id = format!("disk{number}");
         args.add(&[
             "-drive",
             &format!(
@@ -225,39 +239,47 @@ fn device_arguments(device: Device, number: usize, folder: &Path, args: &mut Arg
                 image.to_string_lossy()
             ),
         ]);
-        Ok(id)
+        Ok(())
     };
-    // The guest reaches one made-up server and nothing else: no packet leaves the host.
-    let net = |args: &mut Args| {
-        let id = format!("net{number}");
+    if let Some((_, net)) = network_of(device) {
+        let contents = folder.join("download.img");
+        let text: Vec<u8> = b"oxen\n"
+            .iter()
+            .copied()
+            .cycle()
+            .take(DOWNLOAD_BYTES)
+            .collect();
+        fs::write(&contents, text)?;
+        // One made-up server and nothing else: no packet leaves the host.
+        let server = format!(
+            "guestfwd=tcp:10.0.{net}.100:80-cmd:cat {}",
+            contents.to_string_lossy()
+        );
         args.add(&[
             "-netdev",
-            &format!("user,id={id},restrict=on,guestfwd=tcp:10.0.2.100:80-cmd:cat /proc/version"),
+            &format!("user,id={id},restrict=on,net=10.0.{net}.0/24,{server}"),
         ]);
-        id
-    };
+    }
+    let mut attach = |device: &str| args.add(&["-device", device]);
     match device {
+        Device::E1000 => attach(&format!("e1000,netdev={id}")),
+        Device::VirtioNet => attach(&format!("virtio-net-pci,netdev={id}")),
+        Device::UsbKeyboard => {
+            attach("qemu-xhci");
+            attach("usb-kbd");
+        }
         Device::AhciDisk => {
-            let id = disk(args)?;
+            disk(args)?;
             args.add(&["-device", &format!("ide-hd,drive={id}")]);
         }
         Device::VirtioDisk => {
-            let id = disk(args)?;
+            disk(args)?;
             args.add(&["-device", &format!("virtio-blk-pci,drive={id}")]);
         }
         Device::NvmeDisk => {
-            let id = disk(args)?;
+            disk(args)?;
             args.add(&["-device", &format!("nvme,serial=oxen,drive={id}")]);
         }
-        Device::E1000 => {
-            let id = net(args);
-            args.add(&["-device", &format!("e1000,netdev={id}")]);
-        }
-        Device::VirtioNet => {
-            let id = net(args);
-            args.add(&["-device", &format!("virtio-net-pci,netdev={id}")]);
-        }
-        Device::UsbKeyboard => args.add(&["-device", "qemu-xhci", "-device", "usb-kbd"]),
     }
     Ok(())
 }

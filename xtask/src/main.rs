@@ -9,6 +9,7 @@ mod bench;
 mod build;
 mod cmd;
 mod cpio;
+mod debug;
 mod gdb;
 mod initramfs;
 mod iso;
@@ -17,6 +18,7 @@ mod paths;
 mod qemu;
 mod run;
 mod setup;
+mod soak;
 mod system_test;
 mod test;
 
@@ -42,6 +44,11 @@ enum Chore {
     Run(run::Options),
     /// Measure native Linux, stock Xen and Oxen side by side
     Bench(bench::Options),
+    /// Look into a running or failed hypervisor
+    #[command(subcommand)]
+    Debug(debug::Debug),
+    /// Boot many times, to find what fails rarely
+    Soak(soak::Options),
     /// Run all tests; the last line is `N passed, N failed`
     Test(test::Options),
 }
@@ -52,6 +59,8 @@ fn main() -> Result<ExitCode> {
         Chore::Build => build::report().map(|()| ExitCode::SUCCESS),
         Chore::Run(options) => run::run(&options),
         Chore::Bench(options) => bench::run(&options),
+        Chore::Debug(what) => debug::run(what),
+        Chore::Soak(options) => soak::run(&options),
         Chore::Test(options) => test::run(&options),
     }
 }

@@ -33,7 +33,6 @@ pub const USUAL: Patience = Patience {
 /// A virtual machine; dropping it ends it.
 pub struct Guest {
     child: Child,
-    #[allow(dead_code, reason = "for type_in")]
     serial: UnixStream,
     log: Arc<Mutex<Log>>,
     folder: PathBuf,
@@ -125,7 +124,6 @@ impl Guest {
     }
 
     /// Types into the serial console.
-    #[allow(dead_code, reason = "for scenarios that press debug keys")]
     pub fn type_in(&mut self, text: &str) -> Result<()> {
         self.serial
             .write_all(text.as_bytes())

@@ -51,7 +51,7 @@ pub struct Options {
     debug: Option<String>,
     /// Wait for gdb on this port of 127.0.0.1
     #[arg(long)]
-    gdb: Option<u16>,
+    pub gdb: Option<u16>,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use ::tests::{Case, End, TABLE};
+use ::tests::{Action, Case, End, Input, ORACLE, TABLE};
 use anyhow::{Result, bail};
 
 use crate::accel::Accelerator;
@@ -27,9 +27,9 @@ const COMPLAINTS: &[&str] = &[
 ];
 
 /// Runs all cases whose names contain one of the filters; all of them without filters.
-pub fn run(packages: &Packages, filters: &[String], tally: &mut Tally) -> Result<()> {
+pub fn run(packages: &Packages, filters: &[String], oracle: bool, tally: &mut Tally) -> Result<()> {
     let accelerator = Accelerator::best(packages)?;
-    for case in TABLE {
+    for case in TABLE.iter().chain(if oracle { ORACLE } else { &[] }) {
         if filters.is_empty()
             || filters
                 .iter()
@@ -67,6 +67,15 @@ pub fn run_case(packages: &Packages, case: &Case, accelerator: Accelerator) -> R
 }
 
 fn watch(guest: &mut Guest, case: &Case) -> Result<()> {
+    for Action { after, input } in case.actions {
+        if guest.wait(after, qemu::USUAL)? == Seen::Ended {
+            break;
+        }
+        match input {
+            Input::Monitor(command) => drop(guest.monitor(command)?),
+            Input::Serial(text) => guest.type_in(text)?,
+        }
+    }
     match case.end {
         End::PowerOff => {
             guest.wait_end(qemu::USUAL)?;
