@@ -18,6 +18,9 @@ pub mod entry;
 pub mod extable;
 pub mod frame;
 pub mod guest;
+pub mod guest_cpu;
+#[cfg(target_os = "none")]
+pub mod heap;
 #[cfg(not(target_os = "none"))]
 pub mod hosted;
 #[cfg_attr(not(target_os = "none"), allow(dead_code, unused_imports))]
@@ -27,6 +30,7 @@ pub mod msi;
 pub mod paging;
 pub mod pci;
 pub mod percpu;
+pub mod power;
 #[cfg(not(target_os = "none"))]
 pub mod sim;
 pub mod sync;

@@ -12,6 +12,7 @@ pub mod dom0;
 pub mod domain;
 pub mod event_channel;
 pub mod fail;
+pub mod fault;
 pub mod grant_table;
 pub mod guest;
 pub mod host;
@@ -24,6 +25,7 @@ pub mod percpu;
 pub mod preempt;
 pub mod pv;
 pub mod sched;
+pub mod shutdown;
 pub mod time;
 
 pub use hypercall_abi::Errno;

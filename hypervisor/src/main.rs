@@ -8,11 +8,15 @@ mod bare {
     arch::entry_points! { boot = boot, ap = ap, trap = trap, syscall = trap, iret_fault = trap }
 
     fn trap(frame: &mut arch::entry::TrapFrame) {
-        if frame.vector == 13 && let Some(rip) = arch::extable::fixup(frame.rip) {
+        if frame.vector == 13
+            && let Some(rip) = arch::extable::fixup(frame.rip)
+        {
             frame.rip = rip;
             return;
         }
-        if frame.vector == 13 && let Some(rip) = arch::extable::fixup(frame.rip) {
+        if frame.vector == 13
+            && let Some(rip) = arch::extable::fixup(frame.rip)
+        {
             frame.rip = rip;
             return;
         }
@@ -52,20 +56,42 @@ mod bare {
         ));
         let mut memory = arch::boot::EarlyMemory::new(info);
         arch::paging::init(info, &mut memory).expect("paging");
-        early_print(format_args!("paging on, {} KiB free\r\n", memory.free_bytes() >> 10));
+        early_print(format_args!(
+            "paging on, {} KiB free\r\n",
+            memory.free_bytes() >> 10
+        ));
         arch::tables::create_area(0, 0, &mut memory).expect("area");
         arch::tables::load(0);
         arch::tables::continue_on_main_stack(main_stack)
     }
 
     fn main_stack() -> ! {
-        early_print(format_args!("main stack, CPU {}\r\n", arch::percpu::cpu_id()));
-        early_print(format_args!("msr {:?} {:?}\r\n", arch::cpu::msr::try_read(0xc000_0080), arch::cpu::msr::try_read(0x1234_5678)));
-        for va in [0xffff_82d0_8020_0000, 0xffff_8300_0020_0000, 0xffff_8300_0100_0000, 0xffff_8200_0002_f000, 0xffff_8200_0002_8000] {
-            early_print(format_args!("{va:#x} -> {:x?}\r\n", arch::paging::translate(va)));
+        early_print(format_args!(
+            "main stack, CPU {}\r\n",
+            arch::percpu::cpu_id()
+        ));
+        early_print(format_args!(
+            "msr {:?} {:?}\r\n",
+            arch::cpu::msr::try_read(0xc000_0080),
+            arch::cpu::msr::try_read(0x1234_5678)
+        ));
+        for va in [
+            0xffff_82d0_8020_0000,
+            0xffff_8300_0020_0000,
+            0xffff_8300_0100_0000,
+            0xffff_8200_0002_f000,
+            0xffff_8200_0002_8000,
+        ] {
+            early_print(format_args!(
+                "{va:#x} -> {:x?}\r\n",
+                arch::paging::translate(va)
+            ));
         }
         let mut rom = [0u8; 16];
-        early_print(format_args!("{} ", arch::paging::read_physical(arch::addr::PhysAddr(0xffff0), &mut rom)));
+        early_print(format_args!(
+            "{} ",
+            arch::paging::read_physical(arch::addr::PhysAddr(0xffff0), &mut rom)
+        ));
         early_print(format_args!("{rom:x?}\r\n"));
         arch::cpu::halt_forever()
     }

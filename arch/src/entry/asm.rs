@@ -102,9 +102,12 @@ trap_entry:
     CLAC_SITE
     cld
     mov rdi, rsp
-    sub rsp, 8
+    mov rbx, rsp
+    and rsp, -16
     call oxen_trap
-    add rsp, 8
+    mov rsp, rbx
+    cmp dword ptr [rsp + {vector}], {vector_syscall}
+    je maybe_sysret
     .globl oxen_return
 oxen_return:
     RESTORE_REGISTERS
@@ -172,6 +175,7 @@ oxen_syscall_entry:
     # (a non-canonical one would fault in ring 0 on the guest's stack).
     cmp dword ptr [rsp + {vector}], {vector_syscall}
     jne oxen_return
+maybe_sysret:
     cmp qword ptr [rsp + {cs}], {guest_cs}
     jne oxen_return
     cmp qword ptr [rsp + {ss}], {guest_ss}

@@ -1,5 +1,6 @@
 //! Domains: what a guest owns, and the list of all of them.
 
+pub mod crash;
 pub mod vcpu;
 
 use alloc::boxed::Box;
@@ -12,6 +13,7 @@ use arch::frame::RawFrame;
 use arch::sync::{Once, RwLock, SpinLock};
 use hypercall_abi::Errno;
 
+pub use crash::crash;
 pub use vcpu::Vcpu;
 
 use crate::{event_channel, grant_table, irq, mm, pv, sched};

@@ -30,3 +30,15 @@ pub fn unbind_pirq(_domain: &crate::domain::Domain, _pirq: u32) {}
 
 /// Moves a pirq to where the vCPU runs.
 pub fn set_affinity(_domain: &crate::domain::Domain, _pirq: u32, _vcpu: &crate::domain::Vcpu) {}
+
+/// Serves an interrupt vector.
+pub fn interrupt(_vector: u8) {}
+/// Work put off by interrupt handlers.
+pub fn run_deferred() {}
+
+impl DomainIrqs {
+    /// Whether the domain may touch these I/O ports.
+    pub fn ports_permitted(&self, _port: u16, _size: usize) -> bool {
+        false
+    }
+}

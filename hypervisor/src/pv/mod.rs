@@ -1,14 +1,49 @@
-//! PV guests: entry logic, bounce frames, emulation.
+//! PV guests: how they are entered and left, what their traps become, what the hypervisor does in place of
+//! instructions that ring 3 may not execute.
+//!
+//! Guest kernel and guest user both run in ring 3, told apart by [`PvState::kernel_mode`] and by their page tables.
+
+pub mod bounce;
+pub mod descriptor;
+pub mod emulate;
+pub mod entry;
+pub mod hypercall_page;
+pub mod hypercalls;
+pub mod init;
+pub mod iret;
+pub mod switch;
+pub mod tables;
+pub mod trap;
 
 use alloc::boxed::Box;
+use core::sync::atomic::{AtomicU32, AtomicU64};
 
+use arch::addr::Mfn;
+use arch::entry::TrapFrame;
 use arch::sync::{SpinGuard, SpinLock};
 
+pub use hypercall_page::fill as hypercall_page;
+pub use init::initialise_vcpu;
 pub use tables::Tables;
 
 /// What a PV domain has beyond `Domain`.
 #[derive(Default)]
-pub struct PvDomain {}
+pub struct PvDomain {
+    /// Enabled `VMASST_TYPE_*`, one bit each.
+    pub vm_assist: AtomicU64,
+    /// The last value written to the PCI configuration address port.
+    pub pci_address: AtomicU32,
+}
+
+impl PvDomain {
+    /// A domain with no assists.
+    pub const fn new() -> Self {
+        Self {
+            vm_assist: AtomicU64::new(0),
+            pci_address: AtomicU32::new(0),
+        }
+    }
+}
 
 /// What a PV vCPU has beyond `Vcpu`.
 pub struct PvVcpu {
@@ -16,7 +51,7 @@ pub struct PvVcpu {
 }
 
 impl PvVcpu {
-    /// Reset state.
+    /// Reset state: nothing registered, nothing loaded.
     pub fn new() -> Self {
         Self {
             state: SpinLock::new(Box::default()),
@@ -35,79 +70,139 @@ impl Default for PvVcpu {
     }
 }
 
-/// Register and control state of a PV vCPU.
+/// A registered guest entry point.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Callback {
+    /// Guest virtual address; 0: none.
+    pub rip: u64,
+    /// Mask upcalls on entry.
+    pub mask_events: bool,
+}
+
+/// One entry of the guest's virtual IDT (public `trap_info`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TrapGate {
+    /// Handler; 0: none.
+    pub rip: u64,
+    /// Code selector, RPL forced to 3.
+    pub cs: u16,
+    /// Least privileged ring that may raise it by software (`TI_GET_DPL`).
+    pub dpl: u8,
+    /// An interrupt gate: upcalls are masked on entry (`TI_GET_IF`).
+    pub mask_events: bool,
+}
+
+/// Most frames of a guest GDT (public `FIRST_RESERVED_GDT_PAGE`).
+pub const GDT_FRAMES: usize = 14;
+
+/// Register and control state of a PV vCPU. `frame` and `segments` are live only while it does not run.
 pub struct PvState {
+    /// General registers while descheduled.
+    pub frame: TrapFrame,
+    /// Data segments and their bases while descheduled.
+    pub segments: arch::guest_cpu::Segments,
     /// In guest kernel (else guest user) mode.
     pub kernel_mode: bool,
     /// Current page tables, with the references they hold.
     pub tables: Tables,
+    /// Guest kernel stack: selector and pointer (stack_switch).
+    pub kernel_ss: u64,
+    /// See `kernel_ss`.
+    pub kernel_sp: u64,
+    /// Virtual IDT.
+    pub traps: [TrapGate; 256],
+    /// Event upcall entry.
+    pub event_callback: Callback,
+    /// Entry for frames that could not be returned to.
+    pub failsafe_callback: Callback,
+    /// Entry for SYSCALL from guest user mode.
+    pub syscall_callback: Callback,
+    /// Entry for SYSCALL from 32-bit guest user mode.
+    pub syscall32_callback: Callback,
+    /// Entry for SYSENTER.
+    pub sysenter_callback: Callback,
+    /// Entry for NMIs.
+    pub nmi_callback: u64,
+    /// GDT frames, each with a segment-descriptor type reference.
+    pub gdt: [Mfn; GDT_FRAMES],
+    /// Entries in the GDT; 0: none set.
+    pub gdt_entries: u32,
     /// Linear address of the LDT.
     pub ldt_base: u64,
     /// Entries in the LDT.
     pub ldt_entries: u32,
+    /// LDT pages faulted in so far, each with a segment-descriptor type reference.
+    pub ldt_frames: [Mfn; 16],
+    /// Debug registers 0..=3, 6, 7 (4 and 5 unused).
+    pub debug: [u64; 8],
+    /// What the guest believes CR0.TS is.
+    pub task_switched: bool,
+    /// What the guest believes CR4 is, beyond the fixed bits.
+    pub cr4: u64,
+    /// Virtual IOPL (physdev set_iopl), 0..=3.
+    pub iopl: u8,
+    /// I/O permission bitmap: guest address of the bitmap and number of ports in it.
+    pub io_bitmap: (u64, u32),
+    /// Extended state (XSAVE image) while descheduled.
+    pub xstate: arch::guest_cpu::ExtendedState,
+    /// A virtual NMI is pending.
+    pub nmi_pending: bool,
+    /// The error, if the last return to the guest failed (for diagnosis).
+    pub failsafe_count: u32,
 }
 
 impl Default for PvState {
     fn default() -> Self {
         Self {
+            frame: TrapFrame::default(),
+            segments: arch::guest_cpu::Segments::default(),
             kernel_mode: true,
             tables: Tables::default(),
+            kernel_ss: 0,
+            kernel_sp: 0,
+            traps: [TrapGate::default(); 256],
+            event_callback: Callback::default(),
+            failsafe_callback: Callback::default(),
+            syscall_callback: Callback::default(),
+            syscall32_callback: Callback::default(),
+            sysenter_callback: Callback::default(),
+            nmi_callback: 0,
+            gdt: [Mfn::INVALID; GDT_FRAMES],
+            gdt_entries: 0,
             ldt_base: 0,
             ldt_entries: 0,
+            ldt_frames: [Mfn::INVALID; 16],
+            debug: [0; 8],
+            task_switched: false,
+            cr4: 0,
+            iopl: 0,
+            io_bitmap: (0, 0),
+            xstate: arch::guest_cpu::ExtendedState::default(),
+            nmi_pending: false,
+            failsafe_count: 0,
         }
     }
 }
 
-pub mod tables {
-    //! The page tables that a PV vCPU runs on.
-
-    use arch::addr::Mfn;
-
-    use crate::domain::Context;
-
-    /// A vCPU's two address spaces. Each is a validated L4 on which the vCPU holds a type reference.
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-    pub struct Tables {
-        /// In use in guest kernel mode.
-        pub kernel: Option<Mfn>,
-        /// In use in guest user mode.
-        pub user: Option<Mfn>,
-    }
-
-    impl Tables {
-        /// The L4 for a mode.
-        pub fn for_mode(&self, kernel_mode: bool) -> Option<Mfn> {
-            if kernel_mode { self.kernel } else { self.user }
-        }
-    }
-
-    /// Loads CR3 for the calling vCPU again, after its tables were exchanged.
-    pub fn activate_tables(_cx: &Context) {}
+/// Whether a guest may use this as a code address: canonical and outside the hypervisor's slots.
+pub const fn code_address_ok(rip: u64) -> bool {
+    rip < 0x0000_8000_0000_0000 || rip >= arch::guest::HYPERVISOR_END
 }
 
-pub mod descriptor {
-    //! The guest's GDT and LDT.
+/// Whether a guest may use this as a base address: canonical.
+pub const fn canonical(address: u64) -> bool {
+    let top = address as i64 >> 47;
+    top == 0 || top == -1
+}
 
-    use hypercall_abi::Errno;
+impl PvDomain {
+    /// Whether an assist (a `VMASST_TYPE_*` number) is on.
+    pub fn assisted(&self, kind: u32) -> bool {
+        self.vm_assist.load(core::sync::atomic::Ordering::Relaxed) >> kind & 1 != 0
+    }
 
-    use super::PvState;
-    use crate::domain::{Context, Domain};
-    use crate::fail::Fail;
-
-    /// Drops the LDT pages and their references.
-    pub fn drop_ldt(_domain: &Domain, _state: &mut PvState) {}
-
-    /// Makes the vCPU's GDT and LDT live on this CPU.
-    pub fn load(_state: &mut PvState) {}
-
-    /// MMUEXT_SET_LDT: pages are loaded when first used.
-    pub fn set_ldt(cx: &Context, base: u64, entries: u64) -> Result<(), Fail> {
-        if entries > 8192 || base & 4095 != 0 {
-            return Err(Errno::EINVAL.into());
-        }
-        let mut state = cx.vcpu.pv().state();
-        state.ldt_base = base;
-        state.ldt_entries = entries as u32;
-        Ok(())
+    /// Whether the guest's IOPL is that of its RFLAGS images (`VMASST_TYPE_architectural_iopl`).
+    pub fn architectural_iopl(&self) -> bool {
+        self.assisted(hypercall_abi::xen::VmAssistType::ARCHITECTURAL_IOPL.0)
     }
 }

@@ -41,3 +41,17 @@ pub fn kick(_vcpu: &alloc::sync::Arc<crate::domain::Vcpu>) {}
 
 /// Wakes a vCPU if it is blocked.
 pub fn wake(_vcpu: &alloc::sync::Arc<crate::domain::Vcpu>) {}
+
+// Seams that the scheduler fills in.
+use crate::domain::{Context, Domain, Vcpu};
+use crate::percpu::PerCpu;
+/// What runs next on this CPU.
+pub fn pick_next(_cpu: &PerCpu) -> Option<Context> {
+    None
+}
+/// The previous vCPU's state is saved.
+pub fn context_saved(_cpu: &PerCpu, _prev: &Vcpu) {}
+/// Blocks the caller until an event.
+pub fn block(_cx: &Context) {}
+/// Shuts a domain down.
+pub fn domain_shutdown(_domain: &Domain, _reason: hypercall_abi::sched::Shutdown) {}
