@@ -61,6 +61,29 @@ pub fn frame(mfn: Mfn) -> crate::frame::RawFrame {
     unsafe { crate::frame::RawFrame::new(mfn) }
 }
 
+/// The RAM of a simulated machine, for further threads that play its other CPUs.
+#[derive(Clone, Copy, Debug)]
+pub struct SharedRam {
+    address: usize,
+    frames: usize,
+}
+
+/// This thread's RAM.
+pub fn ram() -> SharedRam {
+    MACHINE.with_borrow(|m| SharedRam {
+        address: m.ram.expose_provenance(),
+        frames: m.frames,
+    })
+}
+
+/// Makes another thread's RAM this thread's, too.
+pub fn adopt(ram: SharedRam) {
+    MACHINE.with_borrow_mut(|m| {
+        m.ram = std::ptr::with_exposed_provenance_mut(ram.address);
+        m.frames = ram.frames;
+    });
+}
+
 fn window(m: &Machine, va: GuestVa, len: usize) -> Result<std::ops::Range<usize>, Fault> {
     let start = va.get().checked_sub(m.guest_base).ok_or(Fault)? as usize;
     let end = start

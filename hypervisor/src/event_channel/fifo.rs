@@ -63,6 +63,11 @@ impl VcpuFifo {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn is_clear(&self) -> bool {
+        self.control.load().is_none() && self.queues.iter().all(|q| *q.lock() == 0)
+    }
+
     fn control_block(&self) -> Option<(RawFrame, usize)> {
         let frame = self.control.load()?;
         Some((frame, self.offset.load(Ordering::Acquire) as usize))

@@ -1,6 +1,10 @@
 //! Host-side tests: refusals, delivery in both ABIs, the state machine against a model, known classes of bugs.
 
+mod consumer;
+mod fifo;
+mod model;
 mod two_level;
+mod xsa;
 
 use alloc::sync::Arc;
 
@@ -17,7 +21,7 @@ use crate::host::{Host, host, install};
 use crate::{pv, time};
 
 /// Frames of the simulated machine.
-pub const FRAMES: usize = 512;
+pub const FRAMES: usize = 200;
 /// Where the simulated guest keeps hypercall arguments.
 const ARG: u64 = 0x10_0000;
 
