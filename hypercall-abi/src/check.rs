@@ -88,7 +88,7 @@ pub const MODULES: &[Module] = &[
     Module { name: "hvm::hvm_vcpu", structs: crate::hvm::hvm_vcpu::STRUCTS, unions: crate::hvm::hvm_vcpu::UNIONS, enums: &[], consts: crate::hvm::hvm_vcpu::CONSTS, strs: &[] },
     Module { name: "hvm::ioreq", structs: crate::hvm::ioreq::STRUCTS, unions: &[], enums: crate::hvm::ioreq::ENUMS, consts: crate::hvm::ioreq::CONSTS, strs: &[] },
     Module { name: "hvm::params", structs: &[], unions: &[], enums: crate::hvm::params::ENUMS, consts: crate::hvm::params::CONSTS, strs: &[] },
-    Module { name: "hvm::save", structs: crate::hvm::save::STRUCTS, unions: crate::hvm::save::UNIONS, enums: &[], consts: crate::hvm::save::CONSTS, strs: &[] },
+    Module { name: "hvm::save", structs: crate::hvm::save::STRUCTS, unions: crate::hvm::save::UNIONS, enums: crate::hvm::save::ENUMS, consts: crate::hvm::save::CONSTS, strs: &[] },
     Module { name: "hvm::start_info", structs: crate::hvm::start_info::STRUCTS, unions: &[], enums: crate::hvm::start_info::ENUMS, consts: crate::hvm::start_info::CONSTS, strs: &[] },
     Module { name: "hvm::xs_strings", structs: &[], unions: &[], enums: &[], consts: &[], strs: crate::hvm::xs_strings::STRS },
     Module { name: "hypfs", structs: crate::hypfs::STRUCTS, unions: &[], enums: crate::hypfs::ENUMS, consts: crate::hypfs::CONSTS, strs: &[] },

@@ -175,3 +175,33 @@ impl fmt::Display for Errno {
 }
 
 impl core::error::Error for Errno {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn returns_and_errors_convert_both_ways() {
+        assert_eq!(Errno::EINVAL.to_ret(), -22);
+        assert_eq!(Errno::from_ret(-22), Some(Errno::EINVAL));
+        assert_eq!(Errno::from_ret(0), None);
+        assert_eq!(Errno::from_ret(-4096), None);
+        assert_eq!(Errno::check(7), Ok(7));
+        assert_eq!(Errno::check(-3), Err(Errno::ESRCH));
+        assert_eq!(Errno::check(i64::MIN), Err(Errno::EINVAL));
+        assert_eq!(Errno::ret_of(Ok::<i64, _>(5)), 5);
+        assert_eq!(Errno::ret_of(Err::<i64, _>(Errno::EFAULT)), -14);
+    }
+
+    #[test]
+    fn every_known_number_has_one_name() {
+        for (index, constant) in ENUMS.iter().enumerate() {
+            assert!(
+                ENUMS[index + 1..]
+                    .iter()
+                    .all(|other| other.value != constant.value)
+            );
+            assert!(Errno(constant.value as i32).name().is_some());
+        }
+    }
+}

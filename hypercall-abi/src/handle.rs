@@ -77,3 +77,16 @@ impl<T: ?Sized> fmt::Debug for GuestHandle<T> {
         write!(f, "{:#x}", self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn element_addresses_do_not_wrap() {
+        let handle = GuestHandle::<u64>::new(0x1000);
+        assert_eq!(handle.offset(2).map(GuestHandle::addr), Some(0x1010));
+        assert!(handle.offset(u64::MAX / 8 + 1).is_none());
+        assert!(GuestHandle::<u64>::new(u64::MAX - 7).offset(1).is_none());
+    }
+}

@@ -205,3 +205,42 @@ macro_rules! abi_strs {
 }
 
 pub(crate) use {abi_consts, abi_strs, abi_structs, abi_unions, open_enums};
+
+#[cfg(test)]
+mod tests {
+    use crate::event_channel::{EvtchnStatus, EvtchnStatusInterdomain, EvtchnStatusU};
+    use crate::xen::{DomId, Hypercall};
+    use zerocopy::IntoBytes;
+
+    #[test]
+    fn setting_a_union_member_leaves_nothing_of_another() {
+        let mut payload = EvtchnStatusU([u32::MAX; 2]);
+        payload.set_pirq(7);
+        assert_eq!(payload, EvtchnStatusU([7, 0]));
+        let peer = EvtchnStatusInterdomain {
+            dom: DomId(3),
+            port: 9,
+            ..Default::default()
+        };
+        payload.set_interdomain(peer);
+        assert_eq!(payload.interdomain(), peer);
+        assert_eq!(payload.unbound().dom, DomId(3));
+    }
+
+    #[test]
+    fn defaults_are_zero_bytes_and_padding_is_among_them() {
+        assert!(
+            EvtchnStatus::default()
+                .as_bytes()
+                .iter()
+                .all(|byte| *byte == 0)
+        );
+    }
+
+    #[test]
+    fn open_enums_keep_unknown_values() {
+        assert_eq!(Hypercall(1).name(), Some("MMU_UPDATE"));
+        assert_eq!(Hypercall(4711).name(), None);
+        assert_eq!(u32::from(Hypercall::from(4711)), 4711);
+    }
+}

@@ -7,11 +7,6 @@ use crate::macros::{abi_consts, abi_structs, abi_unions, open_enums};
 use crate::xen::DomId;
 
 open_enums! {
-    /// Virtual interrupts: per vCPU or global, see [`Virq::is_global`].
-    pub enum Virq(u32) "VIRQ_" {
-        MCA = 16;
-    }
-
     /// `MC_TYPE_*`.
     pub enum McType(u16) "MC_TYPE_" {
         GLOBAL = 0;
@@ -45,6 +40,7 @@ abi_consts! {
         XEN_MC_CANNOTHANDLE = 0x8;
         XEN_MC_NOTDELIVERED = 0x10;
         XEN_MC_VCPUID_INVALID = 0xffff;
+        VIRQ_MCA = 16;
         MC_FLAG_CORRECTABLE = 1 << 0;
         MC_FLAG_UNCORRECTABLE = 1 << 1;
         MC_FLAG_RECOVERABLE = 1 << 2;

@@ -2,7 +2,34 @@
 //!
 //! Xen public/hvm/save.h, public/arch-x86/hvm/save.h.
 
-use crate::macros::{abi_consts, abi_structs, abi_unions};
+use crate::macros::{abi_consts, abi_structs, abi_unions, open_enums};
+
+open_enums! {
+    /// Types of records in a saved HVM domain.
+    pub enum HvmSaveCode(u16) "HVM_SAVE_CODE_" {
+        END = 0, as "HVM_SAVE_CODE(END)";
+        HEADER = 1, as "HVM_SAVE_CODE(HEADER)";
+        CPU = 2, as "HVM_SAVE_CODE(CPU)";
+        PIC = 3, as "HVM_SAVE_CODE(PIC)";
+        IOAPIC = 4, as "HVM_SAVE_CODE(IOAPIC)";
+        LAPIC = 5, as "HVM_SAVE_CODE(LAPIC)";
+        LAPIC_REGS = 6, as "HVM_SAVE_CODE(LAPIC_REGS)";
+        PCI_IRQ = 7, as "HVM_SAVE_CODE(PCI_IRQ)";
+        ISA_IRQ = 8, as "HVM_SAVE_CODE(ISA_IRQ)";
+        PCI_LINK = 9, as "HVM_SAVE_CODE(PCI_LINK)";
+        PIT = 10, as "HVM_SAVE_CODE(PIT)";
+        RTC = 11, as "HVM_SAVE_CODE(RTC)";
+        HPET = 12, as "HVM_SAVE_CODE(HPET)";
+        PMTIMER = 13, as "HVM_SAVE_CODE(PMTIMER)";
+        MTRR = 14, as "HVM_SAVE_CODE(MTRR)";
+        VIRIDIAN_DOMAIN = 15, as "HVM_SAVE_CODE(VIRIDIAN_DOMAIN)";
+        VIRIDIAN_VCPU = 17, as "HVM_SAVE_CODE(VIRIDIAN_VCPU)";
+        VMCE_VCPU = 18, as "HVM_SAVE_CODE(VMCE_VCPU)";
+        TSC_ADJUST = 19, as "HVM_SAVE_CODE(TSC_ADJUST)";
+        CPU_XSAVE = 16, as "CPU_XSAVE_CODE";
+        CPU_MSR = 20, as "CPU_MSR_CODE";
+    }
+}
 
 abi_consts! {
     u32 {
@@ -15,8 +42,6 @@ abi_consts! {
         HPET_TIMER_NUM = 3;
         MTRR_VCNT = 8;
         NUM_FIXED_MSR = 11;
-        CPU_XSAVE_CODE = 16;
-        CPU_MSR_CODE = 20;
         HVM_SAVE_CODE_MAX = 20;
     }
     u8 {
@@ -43,7 +68,7 @@ abi_consts! {
 abi_structs! {
     /// `struct hvm_save_descriptor`.
     pub struct HvmSaveDescriptor: "struct hvm_save_descriptor", size 8 {
-        0 => typecode: u16,
+        0 => typecode: HvmSaveCode,
         2 => instance: u16,
         4 => length: u32,
     }

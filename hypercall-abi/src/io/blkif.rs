@@ -33,6 +33,7 @@ abi_consts! {
         VDISK_CDROM = 0x1;
         VDISK_REMOVABLE = 0x2;
         VDISK_READONLY = 0x4;
+        BLKIF_RING_SIZE = 32, as "__CONST_RING_SIZE(blkif, 4096)";
     }
 }
 

@@ -94,6 +94,10 @@ abi_consts! {
         _NETRXF_GSO_PREFIX = 4;
         NETRXF_GSO_PREFIX = 1 << 4;
     }
+    u32 {
+        NETIF_TX_RING_SIZE = 256, as "__CONST_RING_SIZE(netif_tx, 4096)";
+        NETIF_RX_RING_SIZE = 256, as "__CONST_RING_SIZE(netif_rx, 4096)";
+    }
 }
 
 abi_structs! {
