@@ -179,6 +179,45 @@ impl AtomicFrame {
     }
 }
 
+/// A run of frames that only the hypervisor uses, as ordinary memory (boot modules, unpack buffers).
+#[derive(Debug)]
+pub struct FrameBytes {
+    first: Mfn,
+    frames: usize,
+}
+
+impl FrameBytes {
+    /// Takes the frames over.
+    ///
+    /// # Safety
+    /// The frames are RAM inside the direct map, adjacent, and nobody else reads or writes them while this value lives.
+    pub const unsafe fn new(first: Mfn, frames: usize) -> Self {
+        Self { first, frames }
+    }
+
+    /// The first frame.
+    pub const fn first(&self) -> Mfn {
+        self.first
+    }
+
+    /// How many frames.
+    pub const fn frames(&self) -> usize {
+        self.frames
+    }
+
+    /// The contents.
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: adjacent RAM in the direct map that nobody else writes (contract of `new`), borrowed with `self`.
+        unsafe { core::slice::from_raw_parts(direct_map(self.first), self.frames * PAGE_BYTES) }
+    }
+
+    /// The contents, to be written.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as in `bytes`, and borrowed mutably.
+        unsafe { core::slice::from_raw_parts_mut(direct_map(self.first), self.frames * PAGE_BYTES) }
+    }
+}
+
 /// Where the direct map shows a frame.
 #[cfg(target_os = "none")]
 #[inline]

@@ -9,6 +9,8 @@ pub mod kernel;
 pub mod unpack;
 
 #[cfg(test)]
+pub(crate) mod sample;
+#[cfg(test)]
 mod tests;
 
 use alloc::borrow::Cow;
@@ -78,6 +80,11 @@ impl<'a> Image<'a> {
         let length = self.unpack_into(&mut out)?;
         out.truncate(length);
         Ok(Cow::Owned(out))
+    }
+
+    /// The payload as it lies in the image: the ELF file if it is not compressed.
+    pub fn plain(&self) -> &'a [u8] {
+        self.data
     }
 
     /// Unpacks into `out`, which holds `size` bytes; the bytes written.

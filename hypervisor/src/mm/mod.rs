@@ -9,6 +9,7 @@
 //! reach through a stale translation changes neither type nor owner before the flush.
 
 pub mod buddy;
+mod construct;
 mod entry;
 pub mod frame_table;
 pub mod m2p;

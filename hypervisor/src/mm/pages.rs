@@ -163,7 +163,7 @@ impl Memory {
     }
 
     /// Makes freshly allocated frames harmless: no CPU caches translations to them, and their old contents are gone.
-    fn clean(&self, mfn: Mfn, order: u32, no_scrub: bool) {
+    pub(super) fn clean(&self, mfn: Mfn, order: u32, no_scrub: bool) {
         let mut newest: Option<u32> = None;
         for i in 0..1u64 << order {
             let mfn = mfn.offset(i);

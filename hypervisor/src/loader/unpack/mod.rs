@@ -12,6 +12,8 @@ mod xz;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use crc::crc32 as checksum;
 
 use core::fmt;
 
