@@ -1,9 +1,12 @@
 //! The table of system tests.
 
-use crate::{Action, BASE, Case, Device, Initramfs, Input, Route, System};
+use crate::{Action, BASE, Case, Device, End, Initramfs, Input, Kernel, Route, System, When};
+
+/// Whether the cases of Oxen run in every test run.
+const OXEN: When = When::OnRequest;
 
 /// One of each.
-pub const ALL_DEVICES: &[Device] = &[
+const ALL_DEVICES: &[Device] = &[
     Device::AhciDisk,
     Device::VirtioDisk,
     Device::NvmeDisk,
@@ -17,6 +20,40 @@ const PRESS_A_KEY: &[Action] = &[Action {
     after: "@@ press a key",
     input: Input::Monitor("sendkey a"),
 }];
+
+/// What the scenario `console` asks of the harness: to the hypervisor, a debug key, back to dom0.
+const DEBUG_KEY: &[Action] = &[
+    Action {
+        after: "@@ press Ctrl-A three times",
+        input: Input::Serial("\x01\x01\x01"),
+    },
+    Action {
+        after: "Serial input to",
+        input: Input::Serial("h"),
+    },
+    Action {
+        after: "=> ",
+        input: Input::Serial("\x01\x01\x01done\n"),
+    },
+];
+
+const DIRECT: Case = Case { when: OXEN, ..BASE };
+const ISO: Case = Case {
+    route: Route::Bios,
+    ..DIRECT
+};
+const REFUSAL: Case = Case {
+    end: End::Refusal,
+    forbid: &["@@ "],
+    ..DIRECT
+};
+const XEN_ON_REQUEST: Case = Case {
+    system: System::Xen,
+    when: When::OnRequest,
+    cpus: 2,
+    initramfs: Initramfs::Full,
+    ..BASE
+};
 
 /// All system tests, in the order in which they run.
 pub const TABLE: &[Case] = &[
@@ -38,33 +75,149 @@ pub const TABLE: &[Case] = &[
     },
     Case {
         name: "xen-tools",
-        system: System::Xen,
+        when: When::Always,
+        scenario: "tools",
+        ..XEN_ON_REQUEST
+    },
+    // The scenarios' own proof.
+    Case {
+        name: "xen-devices",
+        scenario: "devices",
+        devices: ALL_DEVICES,
+        actions: PRESS_A_KEY,
+        ..XEN_ON_REQUEST
+    },
+    Case {
+        name: "xen-stress",
+        scenario: "stress",
+        ..XEN_ON_REQUEST
+    },
+    Case {
+        name: "xen-console",
+        scenario: "console",
+        actions: DEBUG_KEY,
+        initramfs: Initramfs::Small,
+        ..XEN_ON_REQUEST
+    },
+    // Every way to boot, and every number of CPUs.
+    Case {
+        name: "oxen-direct-1",
+        expect: &["@@ cpus 1", "@@ hypervisor xen 4.17"],
+        ..DIRECT
+    },
+    Case {
+        name: "oxen-direct-2",
+        cpus: 2,
+        expect: &["@@ cpus 2"],
+        ..DIRECT
+    },
+    Case {
+        name: "oxen-direct-4",
+        cpus: 4,
+        expect: &["@@ cpus 4"],
+        ..DIRECT
+    },
+    Case {
+        name: "oxen-bios-iso-1",
+        expect: &["@@ cpus 1"],
+        ..ISO
+    },
+    Case {
+        name: "oxen-bios-iso-2",
+        cpus: 2,
+        expect: &["@@ cpus 2"],
+        ..ISO
+    },
+    Case {
+        name: "oxen-bios-iso-4",
+        cpus: 4,
+        expect: &["@@ cpus 4"],
+        ..ISO
+    },
+    Case {
+        name: "oxen-efi-iso",
+        route: Route::Efi,
+        cpus: 2,
+        expect: &["@@ cpus 2"],
+        ..ISO
+    },
+    Case {
+        name: "oxen-menu-lst",
+        route: Route::MenuLst,
+        cpus: 2,
+        expect: &["@@ cpus 2"],
+        ..ISO
+    },
+    // Everything that the emulator has: PCID, FSGSBASE, SMAP, LA57 ...
+    Case {
+        name: "oxen-cpu-max",
+        cpus: 2,
+        cpu_model: Some("max"),
+        expect: &["@@ cpus 2"],
+        ..DIRECT
+    },
+    // An old processor: no SMEP, SMAP, x2APIC, XSAVE.
+    Case {
+        name: "oxen-cpu-old",
+        cpu_model: Some("core2duo,-monitor"),
+        expect: &["@@ cpus 1"],
+        ..DIRECT
+    },
+    Case {
+        name: "oxen-dom0-vcpus",
+        cpus: 2,
+        hypervisor_args: "dom0_max_vcpus=1 dom0_vcpus_pin frobnicate=1",
+        expect: &["@@ cpus 1", "unknown option \"frobnicate=1\" ignored"],
+        ..DIRECT
+    },
+    // What dom0 is for.
+    Case {
+        name: "oxen-tools",
         cpus: 2,
         initramfs: Initramfs::Full,
         scenario: "tools",
-        ..BASE
+        ..DIRECT
     },
-];
-
-/// Scenarios proven on stock Xen: not part of every test run, because they say nothing about Oxen.
-/// `./x test --oracle` adds them.
-pub const ORACLE: &[Case] = &[
     Case {
-        name: "xen-devices",
-        system: System::Xen,
+        name: "oxen-devices",
         cpus: 2,
         initramfs: Initramfs::Full,
         scenario: "devices",
         devices: ALL_DEVICES,
         actions: PRESS_A_KEY,
-        ..BASE
+        ..DIRECT
     },
     Case {
-        name: "xen-stress",
-        system: System::Xen,
+        name: "oxen-stress",
         cpus: 2,
         initramfs: Initramfs::Full,
         scenario: "stress",
-        ..BASE
+        ..DIRECT
+    },
+    Case {
+        name: "oxen-console",
+        cpus: 2,
+        scenario: "console",
+        actions: DEBUG_KEY,
+        ..DIRECT
+    },
+    // What bad input gets.
+    Case {
+        name: "oxen-no-kernel",
+        kernel: Kernel::Missing,
+        expect: &["no kernel: "],
+        ..REFUSAL
+    },
+    Case {
+        name: "oxen-truncated-kernel",
+        kernel: Kernel::Truncated,
+        expect: &["kernel image is truncated: "],
+        ..REFUSAL
+    },
+    Case {
+        name: "oxen-text-for-kernel",
+        kernel: Kernel::Text,
+        expect: &["the first module is not a kernel: "],
+        ..REFUSAL
     },
 ];

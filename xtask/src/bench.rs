@@ -107,7 +107,7 @@ fn measure(packages: &setup::Packages, system: System) -> Result<Figures> {
     let began = virtual_nanoseconds(&guest)?;
     let mut dom0 = None;
     if parts.hypervisor.is_some() {
-        stub.run_to(pv_entry(&parts.kernel)?)?;
+        stub.run_to(pv_entry(&packages.kernel())?)?;
         let now = virtual_nanoseconds(&guest)?;
         figures.insert("boot-to-dom0".into(), now.saturating_sub(began));
         dom0 = Some(now);

@@ -4,18 +4,19 @@ use std::fs;
 use std::path::PathBuf;
 
 use ::tests::{Route, System};
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::machine::{Parts, Plan};
 use crate::{cmd, paths};
 
 /// Makes the ISO of a plan, or finds the one made before from the same contents.
 pub fn build(plan: &Plan, parts: &Parts) -> Result<PathBuf> {
+    let kernel = parts.kernel.as_ref().context("an ISO needs a kernel")?;
     let (config, menu_lst) = configuration(plan);
     let mut key = config.clone().into_bytes();
     key.extend_from_slice(menu_lst.as_deref().unwrap_or("").as_bytes());
     key.extend_from_slice(parts.initramfs.to_string_lossy().as_bytes());
-    key.extend_from_slice(parts.kernel.to_string_lossy().as_bytes());
+    key.extend_from_slice(kernel.to_string_lossy().as_bytes());
     if let Some((_, gz)) = &parts.hypervisor {
         key.extend_from_slice(&fs::read(gz)?);
     }
@@ -29,7 +30,7 @@ pub fn build(plan: &Plan, parts: &Parts) -> Result<PathBuf> {
     let tree = folder.join(format!("tree.{}", std::process::id()));
     let boot = tree.join("boot");
     fs::create_dir_all(boot.join("grub"))?;
-    fs::copy(&parts.kernel, boot.join("vmlinuz"))?;
+    fs::copy(kernel, boot.join("vmlinuz"))?;
     fs::copy(&parts.initramfs, boot.join("initrd"))?;
     if let Some((_, gz)) = &parts.hypervisor {
         fs::copy(gz, boot.join(hypervisor_name(plan.system)))?;

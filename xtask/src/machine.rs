@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ::tests::{Device, Initramfs, Route, System};
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::accel::Accelerator;
 use crate::setup::Packages;
@@ -14,8 +14,8 @@ use crate::{build, cmd, initramfs, iso};
 pub struct Parts {
     /// The hypervisor as an ELF file and compressed; none on a native boot.
     pub hypervisor: Option<(PathBuf, PathBuf)>,
-    /// The stock kernel.
-    pub kernel: PathBuf,
+    /// The stock kernel; some tests pass none.
+    pub kernel: Option<PathBuf>,
     /// dom0's userspace.
     pub initramfs: PathBuf,
 }
@@ -40,7 +40,7 @@ impl Parts {
         };
         Ok(Self {
             hypervisor,
-            kernel: packages.kernel(),
+            kernel: Some(packages.kernel()),
             initramfs: initramfs::build(packages, flavour)?,
         })
     }
@@ -167,13 +167,16 @@ impl Plan {
     fn boot_arguments(&self, parts: &Parts, folder: &Path, args: &mut Args) -> Result<()> {
         let path = |path: &Path| path.to_string_lossy().into_owned();
         if self.route == Route::Direct {
+            let Some(kernel) = &parts.kernel else {
+                let (elf, _) = parts
+                    .hypervisor
+                    .as_ref()
+                    .context("neither kernel nor hypervisor")?;
+                args.add(&["-kernel", &path(elf), "-append", &self.hypervisor_line()]);
+                return Ok(());
+            };
             let Some((elf, _)) = &parts.hypervisor else {
-                args.add(&[
-                    "-kernel",
-                    &path(&parts.kernel),
-                    "-initrd",
-                    &path(&parts.initramfs),
-                ]);
+                args.add(&["-kernel", &path(kernel), "-initrd", &path(&parts.initramfs)]);
                 args.add(&["-append", &self.kernel_line()]);
                 return Ok(());
             };
@@ -183,7 +186,7 @@ impl Plan {
                     "QEMU takes a comma for the end of a module; not in kernel arguments: {line}"
                 );
             }
-            let modules = format!("{} {line},{}", path(&parts.kernel), path(&parts.initramfs));
+            let modules = format!("{} {line},{}", path(kernel), path(&parts.initramfs));
             args.add(&[
                 "-kernel",
                 &path(elf),

@@ -37,6 +37,8 @@ pub struct Guest {
     log: Arc<Mutex<Log>>,
     folder: PathBuf,
     sockets: PathBuf,
+    /// How much of the console `wait` has already passed by.
+    passed: usize,
 }
 
 #[derive(Default)]
@@ -105,6 +107,7 @@ impl Guest {
             log,
             folder,
             sockets,
+            passed: 0,
         })
     }
 
@@ -157,20 +160,19 @@ impl Guest {
             .to_owned())
     }
 
-    /// Waits until a text is on the console or the machine is gone.
+    /// Waits until a text is on the console, after the one waited for before, or the machine is gone.
     pub fn wait(&mut self, text: &str, patience: Patience) -> Result<Seen> {
         let mut length = 0;
         let (mut since, mut busy_since) = (Instant::now(), self.busy());
         loop {
             let (now, found, closed) = {
                 let log = self.log();
-                (
-                    log.text.len(),
-                    !text.is_empty() && log.text.contains(text),
-                    log.closed,
-                )
+                let rest = log.text.get(self.passed..).unwrap_or_default();
+                let found = rest.find(text).filter(|_| !text.is_empty());
+                (log.text.len(), found, log.closed)
             };
-            if found {
+            if let Some(at) = found {
+                self.passed += at + text.len();
                 return Ok(Seen::Text);
             }
             if self.child.try_wait()?.is_some() && closed {
