@@ -33,6 +33,7 @@ pub mod percpu;
 pub mod power;
 #[cfg(not(target_os = "none"))]
 pub mod sim;
+pub mod smp;
 pub mod sync;
 pub mod tables;
 pub mod tlb;

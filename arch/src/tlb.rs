@@ -31,6 +31,8 @@ struct State {
     served: AtomicU64,
     /// What is asked: one address, 0 for none, or [`EVERYTHING`]. Set before `requested` grows.
     what: AtomicU64,
+    /// Caches are to be written back as well. Set before `requested` grows.
+    write_back: AtomicBool,
 }
 
 /// No address: the last byte of the address space is never a page's first.
@@ -44,6 +46,7 @@ static STATES: [State; MAX_CPUS] = [const {
         requested: AtomicU64::new(0),
         served: AtomicU64::new(0),
         what: AtomicU64::new(0),
+        write_back: AtomicBool::new(false),
     }
 }; MAX_CPUS];
 
@@ -168,6 +171,22 @@ pub fn flush_mask(cpus: CpuWords, va: Option<u64>) {
     });
 }
 
+/// Writes back and empties the caches: this CPU's, or all CPUs'.
+pub fn write_back_caches(everyone: bool) {
+    if everyone {
+        for (cpu, state) in STATES.iter().enumerate() {
+            if cpu != cpu_id() && state.online.load(Ordering::SeqCst) {
+                state.write_back.store(true, Ordering::SeqCst);
+            }
+        }
+        // Whoever has the flag set when its request is served writes back; an address of no guest is flushed with it.
+        let mut others = ALL_CPUS;
+        others[cpu_id() / 64] &= !(1 << (cpu_id() % 64));
+        flush_mask(others, Some(crate::paging::IMAGE_BASE));
+    }
+    backend::write_back();
+}
+
 /// Flushes the CPUs of a set (`None`: all) that have not flushed since `stamp`.
 pub fn flush_stale(cpus: Option<CpuWords>, stamp: u32) {
     let now = CLOCK.load(Ordering::SeqCst);
@@ -205,6 +224,9 @@ fn serve(state: &State, request: u64) {
         0 => {}
         EVERYTHING => flush_local(None),
         va => invalidate_page(va),
+    }
+    if state.write_back.swap(false, Ordering::SeqCst) {
+        backend::write_back();
     }
     state.served.store(request, Ordering::SeqCst);
 }
@@ -269,6 +291,11 @@ mod backend {
         unsafe { asm!("invpcid {}, [{}]", in(reg) kind, in(reg) &descriptor, options(nostack, preserves_flags)) };
     }
 
+    pub fn write_back() {
+        // SAFETY: slow, and nothing else.
+        unsafe { asm!("wbinvd", options(nostack, preserves_flags)) };
+    }
+
     pub fn kick(apic_id: u32) {
         crate::apic::send_ipi(apic_id, crate::apic::vectors::TLB_SHOOTDOWN);
     }
@@ -291,6 +318,7 @@ mod backend {
     pub fn flush_global() {
         flush_guests();
     }
+    pub fn write_back() {}
     pub fn kick(_apic_id: u32) {}
 
     /// How many full flushes and single-page flushes this (simulated) CPU has done.

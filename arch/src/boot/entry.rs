@@ -190,6 +190,7 @@ boot_stack_end:
 
 .section .bss.boot_tables, "aw", @nobits
 .balign 4096
+.global boot_l4
 boot_l4:
     .skip 4096
 boot_l3_low:

@@ -23,6 +23,12 @@ pub mod ist {
     pub const DEBUG: u8 = 4;
 }
 
+/// Whether a CPU's area was made.
+#[must_use]
+pub fn has_area(cpu: usize) -> bool {
+    area::exists(cpu)
+}
+
 /// Loads this CPU's tables and SYSCALL set-up. Its area must exist ([`create_area`]); from now on faults reach
 /// `oxen_trap`. The boot CPU fills the shared IDT on the way.
 ///
