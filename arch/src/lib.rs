@@ -10,6 +10,7 @@ extern crate alloc;
 pub mod acpi;
 pub mod addr;
 pub mod apic;
+pub mod backtrace;
 pub mod boot;
 pub mod clock;
 pub mod console;
@@ -34,6 +35,7 @@ pub mod power;
 #[cfg(not(target_os = "none"))]
 pub mod sim;
 pub mod smp;
+pub mod symbols;
 pub mod sync;
 pub mod tables;
 pub mod tlb;

@@ -1,9 +1,138 @@
-//! Resetting the machine.
+//! Reset and power-off (ACPI 6.5, sections 4.8.3 and 4.8.4.6).
+#![allow(unsafe_code)]
 
-/// Resets by the chipset's reset register, then by the keyboard controller.
+use crate::acpi::{self, AddressSpace, Register};
+use crate::addr::PhysAddr;
+use crate::cpu::port;
+use crate::paging::{CacheMode, ioremap};
+
+/// Ways to reset the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// The FADT's reset register.
+    Acpi,
+    /// The keyboard controller's reset line.
+    Keyboard,
+    /// The chipset's reset control register at 0xcf9.
+    Chipset,
+    /// An exception that cannot be delivered.
+    TripleFault,
+}
+
+/// All of them, the most orderly first.
+pub const METHODS: [Method; 4] = [Method::Acpi, Method::Keyboard, Method::Chipset, Method::TripleFault];
+
+/// Resets the machine by every usual method in turn. The other CPUs should have been stopped.
 pub fn reboot() -> ! {
-    crate::cpu::port::outb(0xcf9, 0x02);
-    crate::cpu::port::outb(0xcf9, 0x06);
-    crate::cpu::port::outb(0x64, 0xfe);
+    reboot_by(&METHODS)
+}
+
+/// Resets the machine by the given methods in turn, and then by a triple fault, which cannot fail.
+pub fn reboot_by(methods: &[Method]) -> ! {
+    for &method in methods {
+        attempt(method);
+        // Give the reset 100 ms to arrive.
+        crate::clock::delay(100_000_000);
+    }
+    attempt(Method::TripleFault);
+    crate::cpu::halt_forever()
+}
+
+fn attempt(method: Method) {
+    match method {
+        Method::Acpi => {
+            if let Some((register, value)) = acpi::get().fadt.as_ref().and_then(|f| f.reset) {
+                write(&register, value.into());
+            }
+        }
+        Method::Keyboard => {
+            for _ in 0..10 {
+                // Wait until the controller takes a command (bit 1: input buffer full).
+                for _ in 0..0x1_0000 {
+                    if port::inb(0x64) & 2 == 0 {
+                        break;
+                    }
+                }
+                port::outb(0x64, 0xfe);
+                crate::clock::delay(50_000);
+            }
+        }
+        Method::Chipset => {
+            let keep = port::inb(0xcf9) & !0x0e;
+            port::outb(0xcf9, keep | 2);
+            crate::clock::delay(50_000);
+            port::outb(0xcf9, keep | 6);
+        }
+        Method::TripleFault => triple_fault(),
+    }
+}
+
+#[cfg(target_os = "none")]
+fn triple_fault() {
+    let nothing = [0u64; 2];
+    // SAFETY: the machine resets; nothing runs after this.
+    unsafe { core::arch::asm!("lidt [{}]", "int3", in(reg) &nothing) };
+}
+
+#[cfg(not(target_os = "none"))]
+fn triple_fault() {}
+
+/// Writes a fixed-hardware register where it lives.
+fn write(register: &Register, value: u32) {
+    match register.space {
+        AddressSpace::Io => {
+            let Ok(at) = u16::try_from(register.address) else { return };
+            match register.width {
+                8 => port::outb(at, value as u8),
+                16 => port::outw(at, value as u16),
+                _ => port::outl(at, value),
+            }
+        }
+        AddressSpace::Memory => {
+            let bytes = u64::from(register.width / 8).max(1);
+            let Ok(memory) = ioremap(PhysAddr(register.address), bytes, CacheMode::Uncached) else { return };
+            match bytes {
+                1 => memory.write8(0, value as u8),
+                2..=3 => memory.write16(0, value as u16),
+                _ => memory.write32(0, value),
+            }
+        }
+        // The reset register may be in configuration space of bus 0: device in bits 32..=47, function in 16..=31.
+        AddressSpace::PciConfig => {
+            let (device, function) = (register.address >> 32 & 0x1f, register.address >> 16 & 7);
+            let offset = register.address as u32 & 0xff;
+            port::outl(0xcf8, 0x8000_0000 | (device as u32) << 11 | (function as u32) << 8 | offset & 0xfc);
+            port::outb(0xcfc + (offset & 3) as u16, value as u8);
+        }
+    }
+}
+
+/// Why the machine could not be put to sleep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoPowerControl;
+
+/// Enters a sleep state whose `SLP_TYP` values dom0 has found in its DSDT: for S5 this does not return. Control values
+/// are as dom0 would write them to PM1a and PM1b (`SLP_TYP` in bits 10..=12, `SLP_EN` set here).
+///
+/// # Errors
+/// [`NoPowerControl`] when the FADT names no PM1a control register.
+pub fn enter_sleep(pm1a: u16, pm1b: u16) -> Result<(), NoPowerControl> {
+    const SLP_EN: u32 = 1 << 13;
+    let fadt = acpi::get().fadt.as_ref().ok_or(NoPowerControl)?;
+    let a = fadt.pm1a_control.ok_or(NoPowerControl)?;
+    // SLP_TYP first, SLP_EN in a second write, as some chipsets want it.
+    for enable in [0, SLP_EN] {
+        write(&a, u32::from(pm1a) & !SLP_EN | enable);
+        if let Some(b) = fadt.pm1b_control {
+            write(&b, u32::from(pm1b) & !SLP_EN | enable);
+        }
+    }
+    crate::clock::delay(1_000_000_000);
+    Ok(())
+}
+
+/// Powers the machine off (S5) with the given `SLP_TYP` values; halts for good if the hardware does not obey.
+pub fn power_off(slp_typ_a: u8, slp_typ_b: u8) -> ! {
+    let _ = enter_sleep(u16::from(slp_typ_a & 7) << 10, u16::from(slp_typ_b & 7) << 10);
     crate::cpu::halt_forever()
 }

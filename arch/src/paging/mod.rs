@@ -316,6 +316,19 @@ pub(crate) fn l1_table(va: u64) -> Result<Mfn, MapError> {
     with_tables(|tables| tables.l1_table(va))
 }
 
+/// Whether an address lies on a mapped page of a CPU's stacks, or on the boot stack. Takes no lock: for traces.
+#[must_use]
+pub(crate) fn is_stack(va: u64) -> bool {
+    let [.., (data, range, _)] = image_sections();
+    if (data..data + range.len()).contains(&va) {
+        return true;
+    }
+    let Some(offset) = va.checked_sub(crate::percpu::area_base(0)) else { return false };
+    let (cpu, page) = ((offset >> 20) as usize, offset >> 12 & 0xff);
+    // Pages of the stack region that are not guards.
+    crate::tables::has_area(cpu) && matches!(page, 0x21 | 0x23 | 0x25 | 0x27 | 0x29..=0x2f)
+}
+
 /// The frame and page size (bytes) behind a hypervisor address, for messages and tests.
 #[must_use]
 pub fn translate(va: u64) -> Option<(PhysAddr, u64)> {

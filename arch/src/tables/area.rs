@@ -85,7 +85,7 @@ pub fn create_area(
 ) -> Result<(), AreaError> {
     let own = OWN_GDT.get(cpu).ok_or(AreaError::TooManyCpus)?;
     let base = area_base(cpu);
-    let mut place = |offset: u64, mfn: Mfn, flags: Flags, source: &mut dyn FrameSource| {
+    let place = |offset: u64, mfn: Mfn, flags: Flags, source: &mut dyn FrameSource| {
         // SAFETY: the area is this CPU's alone, and the frames are fresh ones for it (the null page is constant).
         unsafe { paging::map_physical(base + offset, mfn.addr(), PAGE_SIZE, flags, source) }
     };

@@ -52,7 +52,7 @@ impl Descriptor {
 pub(super) fn fill(page: Mfn, base: u64) {
     // SAFETY: a fresh frame of the CPU's area, not loaded yet.
     let page = unsafe { RawFrame::new(page) };
-    let mut put = |selector: u64, descriptor: Descriptor| {
+    let put = |selector: u64, descriptor: Descriptor| {
         page.write_u64((selector & !7) as usize - OWN_FIRST as usize, descriptor.0);
     };
     put(0xe008, Descriptor::CODE64_RING0);
