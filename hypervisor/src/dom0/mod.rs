@@ -24,8 +24,7 @@ use hypercall_abi::xen::{
 };
 use zerocopy::IntoBytes;
 
-use crate::domain::{Domain, DomainId, Kind, Vcpu};
-use crate::fail::Fail;
+use crate::domain::{Domain, DomainId, Kind};
 use crate::host::host;
 use crate::loader::{Image, Kernel, LoadError};
 use crate::mm;
@@ -62,17 +61,6 @@ pub struct Request<'a> {
     pub screen: Option<&'a Framebuffer>,
     /// Started by EFI firmware.
     pub efi: bool,
-    /// The PV side: what fills a hypercall page and what gives a vCPU its first state.
-    pub pv: Pv,
-}
-
-/// What the builder asks of `pv`.
-#[derive(Clone, Copy)]
-pub struct Pv {
-    /// Writes the call stubs.
-    pub hypercall_page: fn(&mut [u8; PAGE_BYTES]),
-    /// Gives a vCPU that does not run its state.
-    pub initialise_vcpu: fn(&Domain, &Vcpu, &VcpuGuestContext) -> Result<(), Fail>,
 }
 
 /// Most vCPUs a PV domain can have (event channels' selector allows more, the ABI's CPU maps do not).
@@ -233,7 +221,7 @@ impl<'a> Builder<'a> {
         }
         if let Some(address) = kernel.hypercall_page {
             let mut page = Box::new([0; PAGE_BYTES]);
-            (self.request.pv.hypercall_page)(&mut page);
+            pv::hypercall_page(&mut page);
             let at = address - self.layout.start;
             self.extents.write(self.domain, at, &page[..])?;
         }
@@ -389,7 +377,7 @@ impl<'a> Builder<'a> {
         let refused = |_| BuildError::Refused("first registers");
         let boot = self.domain.vcpu(0).map_err(refused)?;
         let refused = |_| BuildError::Refused("first registers");
-        (self.request.pv.initialise_vcpu)(self.domain, boot, &context).map_err(refused)?;
+        pv::initialise_vcpu(self.domain, boot, &context).map_err(refused)?;
         boot.initialised.store(true, Ordering::Release);
         boot.down.store(false, Ordering::Release);
         Ok(())

@@ -1,6 +1,5 @@
 //! Whole builds over simulated RAM.
 
-use std::cell::RefCell;
 use std::vec::Vec;
 
 use core::sync::atomic::AtomicU64;
@@ -16,15 +15,6 @@ use crate::mm::{self, PageInfo, Pte};
 
 /// First frame of the ramdisk; the frames from here on are kept from the allocator.
 const RAMDISK: u64 = 0x200;
-
-thread_local! {
-    static FIRST: RefCell<Option<(u32, Box<VcpuGuestContext>)>> = const { RefCell::new(None) };
-}
-
-fn remember(_: &Domain, vcpu: &Vcpu, context: &VcpuGuestContext) -> Result<(), Fail> {
-    FIRST.set(Some((vcpu.id, Box::new(*context))));
-    Ok(())
-}
 
 /// A machine of `mib` MiB; the ramdisk's frames lie in the second MiB.
 fn machine(mib: u64) {
@@ -82,34 +72,38 @@ impl Case {
             cpus: 2,
             screen: None,
             efi: false,
-            pv: Pv {
-                hypercall_page: |page| page.fill(0xcc),
-                initialise_vcpu: remember,
-            },
         }
     }
 
     fn build(&self) -> Result<Built, BuildError> {
         let domain = build(&self.request())?;
-        let (vcpu, context) = FIRST.take().expect("vCPU 0 was initialised");
-        assert_eq!(vcpu, 0);
-        Ok(Built { domain, context })
+        Ok(Built { domain })
     }
 }
 
 struct Built {
     domain: Arc<Domain>,
-    context: Box<VcpuGuestContext>,
 }
 
 impl Built {
+    /// vCPU 0's first general registers.
+    fn regs(&self) -> arch::entry::TrapFrame {
+        self.domain.vcpu(0).expect("there").pv().state().frame
+    }
+
+    /// vCPU 0's page tables.
+    fn l4(&self) -> Mfn {
+        let state = self.domain.vcpu(0).expect("there").pv().state();
+        state.tables.kernel.expect("set")
+    }
+
     fn frame(&self, mfn: Mfn) -> RawFrame {
         mm::get_page(mfn, self.domain.id).expect("dom0's").frame()
     }
 
     /// Walks dom0's tables: the leaf entry.
     fn leaf(&self, address: u64) -> Option<Pte> {
-        let mut table = Mfn::new(self.context.ctrlreg[3] >> 12);
+        let mut table = self.l4();
         for shift in [39, 30, 21, 12] {
             let entry = Pte(self
                 .frame(table)
@@ -140,7 +134,7 @@ impl Built {
     }
 
     fn start_info(&self) -> StartInfo {
-        self.value(self.context.user_regs.rsi)
+        self.value(self.regs().rsi)
     }
 
     fn p2m(&self, pfn: u64) -> Mfn {
@@ -178,21 +172,18 @@ fn a_domain_is_laid_out_as_the_abi_says() {
     assert_eq!(info.mod_len, 5000);
 
     // Registers.
-    let regs = &built.context.user_regs;
+    let regs = built.regs();
     assert_eq!(regs.rip, 0xffff_ffff_8010_0040);
     assert_eq!((regs.cs, regs.ss), (0xe033, 0xe02b));
     assert_eq!(regs.rsp, info.pt_base + (info.nr_pt_frames + 1) * 4096);
 
-    // The kernel, its zeroes, its hypercall page.
+    // The kernel, its zeroes, its hypercall page (stub 64: push rcx, push r11, mov eax, 64).
     let mut code = [0; 8];
     built.read(0xffff_ffff_8010_0000, &mut code);
     assert_eq!(&code, b"code\xab\xab\xab\xab");
     assert_eq!(built.value::<u64>(0xffff_ffff_8010_2800), 0);
     assert_eq!(built.value::<u64>(0xffff_ffff_8020_0ff8), 0);
-    assert_eq!(
-        built.value::<u64>(0xffff_ffff_8010_1800),
-        0xcccc_cccc_cccc_cccc
-    );
+    assert_eq!(built.value::<u64>(0xffff_ffff_8010_1800), 0x40_b853_4151);
 
     // Every page of the list is dom0's, once, and the machine-to-phys table is its inverse.
     let mut seen = std::collections::HashSet::new();
@@ -215,10 +206,7 @@ fn a_domain_is_laid_out_as_the_abi_says() {
     }
     assert_eq!(end % (4 << 20), 0);
     assert!(end - regs.rsp >= 512 << 10);
-    assert_eq!(
-        built.leaf(info.pt_base).expect("mapped").mfn().get(),
-        built.context.ctrlreg[3] >> 12
-    );
+    assert_eq!(built.leaf(info.pt_base).expect("mapped").mfn(), built.l4());
 
     // The ramdisk's frames are the boot loader's, behind the mapping, and clean behind the file.
     assert_eq!(info.mod_start, (end - start) / 4096);
@@ -232,7 +220,7 @@ fn a_domain_is_laid_out_as_the_abi_says() {
     assert_eq!(info.nr_p2m_frames, 16 + 3);
 
     // The screen.
-    let at = built.context.user_regs.rsi + u64::from(info.console.dom0().info_off);
+    let at = built.regs().rsi + u64::from(info.console.dom0().info_off);
     let screen: Dom0VgaConsoleInfo = built.value(at);
     assert_eq!(u32::from(screen.video_type), XEN_VGATYPE_TEXT_MODE_3);
     assert_eq!(
@@ -242,10 +230,7 @@ fn a_domain_is_laid_out_as_the_abi_says() {
 
     // Upcalls are masked, tables are typed and pinned.
     assert!(domain.vcpus().iter().all(|v| v.upcall_masked()));
-    let l4 = host()
-        .mm
-        .frames
-        .entry(Mfn::new(built.context.ctrlreg[3] >> 12));
+    let l4 = host().mm.frames.entry(built.l4());
     assert_eq!(l4.expect("RAM").page_type(), (mm::PageType::L4, 1));
 }
 
@@ -365,8 +350,7 @@ fn an_unaligned_ramdisk_is_copied() {
     let start = Mfn::new(RAMDISK).addr().offset(0x123);
     request.ramdisk = Some(Module { start, len: 5000 });
     let domain = build(&request).expect("builds");
-    let (_, context) = FIRST.take().expect("initialised");
-    let built = Built { domain, context };
+    let built = Built { domain };
     let info = built.start_info();
     for i in [0, 4095, 4096, 4999] {
         let frame = built.frame(built.p2m(info.mod_start + i / 4096));
@@ -389,6 +373,6 @@ fn debian_s_kernel_builds() {
     assert_eq!(info.nr_pages, 65536);
     assert_eq!(host().mm.m2p.get(built.p2m(0x1000)), Gfn::new(0x1000));
     let mut entry = [0; 4];
-    built.read(built.context.user_regs.rip, &mut entry);
+    built.read(built.regs().rip, &mut entry);
     assert_ne!(entry, [0; 4]);
 }
