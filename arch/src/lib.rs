@@ -36,6 +36,8 @@ pub mod power;
 pub mod sim;
 pub mod smp;
 pub mod symbols;
+#[cfg(target_os = "none")]
+pub mod statics;
 pub mod sync;
 pub mod tables;
 pub mod tlb;

@@ -114,7 +114,10 @@ pub fn online() -> CpuWords {
 #[must_use]
 pub fn apic_id(cpu: usize) -> Option<u32> {
     let state = STATES.get(cpu)?;
-    state.online.load(Ordering::SeqCst).then(|| state.apic_id.load(Ordering::SeqCst))
+    state
+        .online
+        .load(Ordering::SeqCst)
+        .then(|| state.apic_id.load(Ordering::SeqCst))
 }
 
 /// Flushes this CPU: one address, or all that guests mapped (in every address space).
@@ -148,7 +151,9 @@ pub fn flush_mask(cpus: CpuWords, va: Option<u64>) {
             return;
         }
         // Two different wishes that meet become a full flush.
-        if let Err(other) = state.what.compare_exchange(0, what, Ordering::SeqCst, Ordering::SeqCst)
+        if let Err(other) = state
+            .what
+            .compare_exchange(0, what, Ordering::SeqCst, Ordering::SeqCst)
             && other != what
         {
             state.what.store(EVERYTHING, Ordering::SeqCst);
@@ -263,7 +268,9 @@ mod backend {
         let features = crate::cpu::features();
         if !features.pcid {
             // SAFETY: reloads what is loaded.
-            unsafe { asm!("mov {0}, cr3", "mov cr3, {0}", out(reg) _, options(nostack, preserves_flags)) };
+            unsafe {
+                asm!("mov {0}, cr3", "mov cr3, {0}", out(reg) _, options(nostack, preserves_flags))
+            };
         } else if features.invpcid {
             // All contexts but global entries (type 3).
             invpcid(3);
@@ -288,7 +295,9 @@ mod backend {
     fn invpcid(kind: u64) {
         let descriptor = [0u64; 2];
         // SAFETY: forgetting translations is always allowed; the descriptor is unused by these types but valid.
-        unsafe { asm!("invpcid {}, [{}]", in(reg) kind, in(reg) &descriptor, options(nostack, preserves_flags)) };
+        unsafe {
+            asm!("invpcid {}, [{}]", in(reg) kind, in(reg) &descriptor, options(nostack, preserves_flags))
+        };
     }
 
     pub fn write_back() {
@@ -355,7 +364,11 @@ mod tests {
         for now in TURN - 4..TURN + 4 {
             for stamped in TURN - 8..=now {
                 for flushed in TURN - 8..=now {
-                    assert_eq!(needs_flush(now, flushed, stamped as u32), flushed <= stamped, "{now} {flushed} {stamped}");
+                    assert_eq!(
+                        needs_flush(now, flushed, stamped as u32),
+                        flushed <= stamped,
+                        "{now} {flushed} {stamped}"
+                    );
                 }
             }
         }

@@ -6,6 +6,8 @@
 
 extern crate alloc;
 
+#[cfg(target_os = "none")]
+pub mod boot;
 pub mod console;
 pub mod control;
 pub mod dom0;

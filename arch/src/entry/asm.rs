@@ -294,3 +294,37 @@ pub unsafe fn patch_smap() {
         }
     }
 }
+
+global_asm!(
+    r#"
+    # start(f = rdi): a zeroed frame at the top of the main stack, f(&mut frame), into the guest.
+    .globl oxen_start
+oxen_start:
+    mov rbx, rdi
+    mov rdi, rsp
+    or rdi, 0xffff
+    sub rdi, 512 - 1 + {frame_size}
+    mov rsp, rdi
+    mov ecx, {frame_size} / 8
+    xor eax, eax
+    rep stosq
+    xor ebp, ebp
+    mov rdi, rsp
+    sub rsp, 8
+    call rbx
+    add rsp, 8
+    jmp oxen_return
+    "#,
+    frame_size = const size_of::<TrapFrame>(),
+);
+
+/// Leaves what this CPU was doing for good: `enter` prepares the first guest's frame, and the guest runs. To be called
+/// on the CPU's main stack.
+pub fn start(enter: extern "C" fn(&mut TrapFrame)) -> ! {
+    unsafe extern "C" {
+        fn oxen_start(enter: extern "C" fn(&mut TrapFrame)) -> !;
+    }
+    // SAFETY: the callers' stack frames are abandoned, which nothing needs any more; the frame that `enter` fills is
+    // a guest's (ring 3), as `oxen_return` requires.
+    unsafe { oxen_start(enter) }
+}
