@@ -69,7 +69,7 @@ pub(super) fn batch(
     element: u64,
     mut each: impl FnMut(u64, &Budget) -> Result<(), TypeError>,
 ) -> Return {
-    let budget = Budget::new();
+    let budget = super::budget();
     let [array, count, pdone, foreign, ..] = args.0;
     let mut count = count as u32;
     if has_deferred(&cx.domain) && !finish_deferred(&cx.domain, &budget) {

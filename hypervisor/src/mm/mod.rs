@@ -8,16 +8,21 @@
 //! tables, pins and what the hypervisor stores; its type count is its uses as that type; a page that a CPU may still
 //! reach through a stale translation changes neither type nor owner before the flush.
 
+pub mod audit;
 pub mod buddy;
 mod construct;
 mod entry;
 pub mod frame_table;
+mod grant;
 pub mod m2p;
+mod memory_op;
 mod mmu_update;
 mod mmuext;
 pub mod page_type;
 mod pages;
 mod pte;
+#[cfg(test)]
+mod tests;
 pub mod tlb;
 mod va_mapping;
 mod validate;
@@ -32,6 +37,8 @@ use arch::addr::Mfn;
 
 pub use buddy::Constraint;
 pub use frame_table::{FrameTable, PageInfo, PageRef, get_page, get_page_of_any};
+pub use grant::{GrantMapFlags, create_grant_mapping, replace_grant_mapping};
+pub use memory_op::do_memory_op;
 pub use mmu_update::do_mmu_update;
 pub use mmuext::{do_mmuext_op, pin_initial_tables, switch_kernel_tables};
 pub use page_type::{PageType, TypedRef, get_page_and_type};
@@ -192,6 +199,11 @@ impl Memory {
             })
     }
 
+    /// Device frames that no guest may map.
+    pub(crate) fn denied_ranges(&self) -> core::slice::Iter<'_, Range<u64>> {
+        self.denied.iter()
+    }
+
     pub(crate) fn physical_bits(&self) -> u32 {
         self.physical_bits
     }
@@ -252,5 +264,18 @@ fn finish_deferred(domain: &Domain, budget: &Budget) -> bool {
         if suspended || budget.exhausted() {
             return false;
         }
+    }
+}
+
+/// A fresh budget for one hypercall; tests choose small ones to stop everywhere.
+#[inline]
+fn budget() -> Budget {
+    #[cfg(test)]
+    {
+        Budget::with_units(tests::BUDGET.get())
+    }
+    #[cfg(not(test))]
+    {
+        Budget::new()
     }
 }

@@ -20,8 +20,21 @@ use crate::preempt::Budget;
 struct Account {
     pages: PageList,
     max_pages: u64,
+    /// Pages stolen from it whose place is kept for what comes in exchange.
+    held: u64,
     /// Pages claimed and not yet allocated.
     claimed: u64,
+}
+
+impl Account {
+    /// Whether `pages` more are within the limit.
+    fn admits(&self, pages: u64) -> bool {
+        self.pages
+            .len()
+            .checked_add(self.held)
+            .and_then(|n| n.checked_add(pages))
+            .is_some_and(|n| n <= self.max_pages)
+    }
 }
 
 /// An entry of a guest's memory map (public `e820entry`).
@@ -59,6 +72,7 @@ impl DomainMemory {
             account: SpinLock::new(Account {
                 pages: PageList::new(),
                 max_pages: 0,
+                held: 0,
                 claimed: 0,
             }),
             dirty_cpus: CpuMask::new(),
@@ -164,21 +178,24 @@ impl Memory {
 
     /// Makes freshly allocated frames harmless: no CPU caches translations to them, and their old contents are gone.
     pub(super) fn clean(&self, mfn: Mfn, order: u32, no_scrub: bool) {
-        let mut newest: Option<u32> = None;
+        let now = tlb::clock();
+        // Clock ticks since the youngest of them was freed.
+        let mut age: Option<u32> = None;
         for i in 0..1u64 << order {
             let mfn = mfn.offset(i);
             let page = self.frames.known(mfn);
             let dirty = page.count_word() & count::DIRTY != 0;
             if dirty {
                 let stamp = page.stamp.load(Ordering::Acquire);
-                newest = Some(newest.map_or(stamp, |n| n.max(stamp)));
+                let ticks = now.wrapping_sub(stamp);
+                age = Some(age.map_or(ticks, |a| a.min(ticks)));
                 if !no_scrub {
                     raw(mfn).zero();
                 }
             }
         }
-        if let Some(stamp) = newest {
-            tlb::flush_stale(None, stamp);
+        if let Some(age) = age {
+            tlb::flush_stale(None, now.wrapping_sub(age));
         }
     }
 
@@ -202,7 +219,7 @@ impl Memory {
             if domain.is_dying() {
                 return Err(Errno::EINVAL);
             }
-            if account.pages.len() + pages > account.max_pages {
+            if !account.admits(pages) {
                 return Err(Errno::ENOMEM);
             }
             account.claimed >= pages
@@ -214,7 +231,7 @@ impl Memory {
         self.clean(mfn, order, how.no_scrub);
         let mut account = domain.mem.account.lock();
         // Both may have changed while the lock was not held.
-        if domain.is_dying() || account.pages.len() + pages > account.max_pages {
+        if domain.is_dying() || !account.admits(pages) {
             drop(account);
             self.buddy.free(&self.frames, mfn, order, how.no_scrub);
             return Err(Errno::ENOMEM);
@@ -325,25 +342,82 @@ impl Memory {
         Ok(())
     }
 
-    /// Moves a page into `domain`'s account, for a caller that holds the page's only reference and took its
-    /// allocation ([`steal_page`]). `ENOMEM` if the domain has its limit, `EINVAL` if it is dying; the page is the
-    /// caller's still.
-    pub fn assign_page(&self, domain: &Domain, mfn: Mfn) -> Result<(), Errno> {
+    /// Makes a stolen page `domain`'s. `limited` checks the limit (transfer to another domain); otherwise the page takes
+    /// the place kept for it. `EINVAL` if the domain is dying, `ENOMEM` at its limit; the page is the caller's still.
+    fn assign(&self, domain: &Domain, mfn: Mfn, limited: bool) -> Result<(), Errno> {
         let mut account = domain.mem.account.lock();
         if domain.is_dying() {
             return Err(Errno::EINVAL);
         }
-        if account.pages.len() >= account.max_pages {
+        if limited && !account.admits(1) {
             return Err(Errno::ENOMEM);
         }
+        if !limited {
+            account.held = account.held.saturating_sub(1);
+        }
         let page = self.frames.known(mfn);
-        self.start(page, domain.id, page.kind_word(), 0);
+        self.start(page, domain.id, Kind::new(PageType::None, 0, 0), 0);
         account.pages.push(&self.frames, mfn);
         Ok(())
     }
 
+    /// Makes a page that nobody refers to `domain`'s, within its limit: the caller owns the frame (boot memory, or
+    /// stolen). Errors as [`Self::transfer_stolen`].
+    pub(super) fn assign_page(&self, domain: &Domain, mfn: Mfn) -> Result<(), Errno> {
+        self.assign(domain, mfn, true)
+    }
+
+    /// Gives a stolen page to another domain (grant transfer); see [`Self::steal_page`]. Errors as a limit has them:
+    /// `ENOMEM`, and `EINVAL` if it is dying; the page is the caller's still.
+    pub fn transfer_stolen(&self, from: &Domain, to: &Domain, mfn: Mfn) -> Result<(), Errno> {
+        self.assign_page(to, mfn)?;
+        let mut account = from.mem.account.lock();
+        account.held = account.held.saturating_sub(1);
+        Ok(())
+    }
+
+    /// Gives a stolen page back to the domain it was taken from. `EINVAL` if that is dying.
+    pub fn assign_stolen(&self, domain: &Domain, mfn: Mfn) -> Result<(), Errno> {
+        self.assign(domain, mfn, false)
+    }
+
+    /// Allocates a clean block that belongs to nobody yet.
+    pub(super) fn alloc_anonymous(&self, order: u32, place: Constraint) -> Result<Mfn, Errno> {
+        let mfn = self
+            .buddy
+            .allocate(&self.frames, order, place, true)
+            .ok_or(Errno::ENOMEM)?;
+        self.clean(mfn, order, false);
+        Ok(mfn)
+    }
+
+    /// Makes such a block `domain`'s in exchange for stolen pages. `EINVAL` if it is dying.
+    pub(super) fn assign_anonymous(
+        &self,
+        domain: &Domain,
+        mfn: Mfn,
+        order: u32,
+    ) -> Result<(), Errno> {
+        for i in 0..1u64 << order {
+            if let Err(errno) = self.assign(domain, mfn.offset(i), false) {
+                // Dying since: the pages assigned so far are the teardown's, the rest nobody's.
+                for rest in i..1u64 << order {
+                    self.free_stolen(mfn.offset(rest));
+                }
+                return Err(errno);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives such a block back.
+    pub(super) fn free_anonymous(&self, mfn: Mfn, order: u32) {
+        self.buddy.free(&self.frames, mfn, order, false);
+    }
+
     /// Takes a page away from `domain` for exchange or transfer: nobody else may refer to it. It leaves the account and
-    /// belongs to nobody; the caller has its only reference. `EINVAL`: not the domain's; `EBUSY`: in use.
+    /// belongs to nobody; the caller has its only reference, and the domain's limit keeps its place. `EINVAL` if it is
+    /// not the domain's, or in use.
     pub fn steal_page(&self, domain: &Domain, mfn: Mfn) -> Result<(), Errno> {
         let page = self.frames.ram(mfn).ok_or(Errno::EINVAL)?;
         let mut account = domain.mem.account.lock();
@@ -360,9 +434,10 @@ impl Memory {
                 .compare_exchange(word, nobody, Ordering::AcqRel, Ordering::Acquire)
                 .is_err()
         {
-            return Err(Errno::EBUSY);
+            return Err(Errno::EINVAL);
         }
         account.pages.remove(&self.frames, mfn);
+        account.held += 1;
         // Its next owner must not be reached by the last one's stale translations (XSA-214).
         page.stamp.store(tlb::clock(), Ordering::Release);
         drop(account);
