@@ -99,14 +99,16 @@ fn operate(
             if !cx.domain.mem.may_control_caches(&cx.domain) {
                 return Err(Errno::EACCES.into());
             }
-            tlb::write_back_caches(false);
+            arch::guest_cpu::write_back_caches();
         }
         MmuextOp::FLUSH_CACHE_GLOBAL => {
             own()?;
             if !cx.domain.mem.may_control_caches(&cx.domain) {
                 return Err(Errno::EINVAL.into());
             }
-            tlb::write_back_caches(true);
+            // Caches are coherent among CPUs, and what the domain's other CPUs hold modified is theirs to write back;
+            // the one that asks has what it wrote before.
+            arch::guest_cpu::write_back_caches();
         }
         MmuextOp::SET_LDT => {
             own()?;
@@ -204,8 +206,11 @@ fn new_kernel_table(cx: &Context, mfn: Mfn, budget: &Budget) -> Result<(), TypeE
     let page = get_l4(&cx.domain, mfn, budget)?;
     let old = {
         let mut state = cx.vcpu.pv().state();
-        pv::descriptor::drop_ldt(&cx.domain, &mut state);
-        pv::descriptor::load(&mut state);
+        if state.ldt_entries != 0 {
+            // Its pages were found through the old tables.
+            pv::descriptor::drop_ldt(&cx.domain, &mut state);
+            pv::descriptor::load(&mut state);
+        }
         state.tables.kernel.replace(page.into_raw())
     };
     // The old table is off this CPU before its reference goes (XSA-494).

@@ -43,7 +43,7 @@ impl CpuMask {
 }
 
 pub(super) use backend::{clock, flush_stale};
-pub use backend::{flush_all, flush_local, flush_mask, write_back_caches};
+pub use backend::{flush_all, flush_local, flush_mask};
 
 /// The simulated machine: a clock, and counts for tests to look at.
 #[cfg(not(target_os = "none"))]
@@ -90,9 +90,6 @@ mod backend {
         flush();
     }
 
-    /// Writes this CPU's caches back, or everyone's.
-    pub fn write_back_caches(_everyone: bool) {}
-
     /// How many flushes there were (for tests).
     pub fn flushes() -> u64 {
         FLUSHES.get()
@@ -124,11 +121,6 @@ mod backend {
     /// Flushes a set of CPUs.
     pub fn flush_mask(cpus: [u64; super::MAX_CPUS / 64], va: Option<u64>) {
         arch::tlb::flush_mask(cpus, va);
-    }
-
-    /// Writes this CPU's caches back, or everyone's.
-    pub fn write_back_caches(everyone: bool) {
-        arch::tlb::write_back_caches(everyone);
     }
 
     /// Flushes all CPUs.
