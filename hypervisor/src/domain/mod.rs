@@ -12,6 +12,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use arch::frame::RawFrame;
 use arch::sync::{Once, RwLock, SpinLock};
 use hypercall_abi::Errno;
+use hypercall_abi::xen::VmAssistType;
 
 pub use crash::crash;
 pub use vcpu::Vcpu;
@@ -140,6 +141,13 @@ impl Domain {
     pub fn pv(&self) -> &pv::PvDomain {
         match &self.kind {
             Kind::Pv(pv) => pv,
+        }
+    }
+
+    /// Whether the guest wants updates of its runstate areas marked (`VMASST_TYPE_runstate_update_flag`).
+    pub fn runstate_update_flag(&self) -> bool {
+        match &self.kind {
+            Kind::Pv(pv) => pv.assisted(VmAssistType::RUNSTATE_UPDATE_FLAG.0),
         }
     }
 

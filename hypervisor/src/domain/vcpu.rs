@@ -3,6 +3,7 @@
 use alloc::sync::{Arc, Weak};
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use arch::addr::Mfn;
 use arch::frame::RawFrame;
 use arch::sync::SpinLock;
 
@@ -33,6 +34,8 @@ pub struct Vcpu {
     pub kind: VcpuKind,
     /// Where the guest looks for events and time. Public `vcpu_info`; none until the guest's first 32 vCPUs' default or a registration.
     pub info: SpinLock<Option<VcpuInfoSlot>>,
+    /// The frame of a registered `vcpu_info`: holds a reference and a writable type; set once.
+    pub info_page: SpinLock<Option<Mfn>>,
     /// Down (VCPUOP_down, or never brought up): does not run and takes no events.
     pub down: AtomicBool,
     /// VCPUOP_initialise was done.
@@ -63,6 +66,7 @@ impl Vcpu {
             domain: Arc::downgrade(domain),
             kind,
             info: SpinLock::new(info),
+            info_page: SpinLock::new(None),
             down: AtomicBool::new(true),
             initialised: AtomicBool::new(false),
             pause_count: AtomicU32::new(0),
@@ -80,6 +84,11 @@ impl Vcpu {
         self.domain
             .upgrade()
             .expect("a vCPU does not outlive its domain")
+    }
+
+    /// Its domain, unless that is being freed.
+    pub fn try_domain(&self) -> Option<Arc<Domain>> {
+        self.domain.upgrade()
     }
 
     /// The PV half.

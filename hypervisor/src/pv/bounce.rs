@@ -69,6 +69,9 @@ pub fn bounce_with(
             return Err("trap in guest user mode without kernel page tables");
         }
         tables::toggle_mode(state);
+        if vcpu.time.areas_pending() {
+            crate::time::update_areas(vcpu);
+        }
         state.kernel_sp
     };
     let masked = vcpu.upcall_masked();

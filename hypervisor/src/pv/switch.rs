@@ -49,6 +49,7 @@ fn leave_current(cpu: &PerCpu, frame: &TrapFrame) {
     let Some(previous) = cpu.current.borrow_mut().take() else {
         return;
     };
+    time::switching_out(&previous.domain, &previous.vcpu);
     save(&previous, frame);
     sched::context_saved(cpu, &previous.vcpu);
 }
