@@ -34,7 +34,7 @@ const fn table() -> [Handler; COUNT] {
             Hypercall::UPDATE_DESCRIPTOR,
             pv::descriptor::do_update_descriptor,
         ),
-        // pending: (Hypercall::MEMORY_OP, mm::do_memory_op),
+        (Hypercall::MEMORY_OP, mm::do_memory_op),
         (Hypercall::MULTICALL, multicall::do_multicall),
         (Hypercall::UPDATE_VA_MAPPING, mm::do_update_va_mapping),
         (Hypercall::SET_TIMER_OP, time::do_set_timer_op),

@@ -2,6 +2,7 @@
 
 mod allocator;
 mod machine;
+mod memory_op;
 mod random;
 mod tables;
 
