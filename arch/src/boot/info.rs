@@ -130,7 +130,7 @@ impl BootInfo {
         }
     }
 
-    /// The hypervisor's own command line, as the loader passed it (multiboot1 and PVH keep the image's path at its start).
+    /// The hypervisor's own command line, without the image's path.
     #[must_use]
     pub fn command_line(&self) -> &str {
         self.str(self.command_line)
@@ -255,9 +255,31 @@ impl BootInfo {
         Ok(StringAt { memory, address })
     }
 
+    /// Multiboot1 loaders put the file's path before the arguments; QEMU always, GRUB 2 only from a `menu.lst`.
+    fn strip_paths(&mut self) {
+        let always = self.loader_name().starts_with("qemu");
+        self.command_line = self.without_path(self.command_line, always);
+        for n in 0..self.module_count {
+            self.modules[n].command_line = self.without_path(self.modules[n].command_line, always);
+        }
+    }
+
+    fn without_path(&self, text: Text, always: bool) -> Text {
+        let line = self.str(text);
+        let first = line.split(' ').next().unwrap_or_default();
+        if !always && (!first.contains('/') || first.contains('=')) {
+            return text;
+        }
+        let skip = line.len() - line[first.len()..].trim_start_matches(' ').len();
+        Text { offset: text.offset + skip as u16, len: text.len - skip as u16 }
+    }
+
     /// What is common to all protocols, after their own parsing.
     pub(super) fn finish(&mut self, memory: &dyn Memory) -> Result<(), BootError> {
         self.map.normalise()?;
+        if self.protocol == Protocol::Multiboot1 {
+            self.strip_paths();
+        }
         if self.map.regions().is_empty() {
             return Err(BootError::NoMemoryMap);
         }
