@@ -272,7 +272,8 @@ fn bind_vcpu(d: &Domain, op: &EvtchnBindVcpu) -> Result<(), Errno> {
     Ok(())
 }
 
-fn unmask(d: &Domain, port: u32) -> Result<(), Errno> {
+/// Unmasks a port and delivers what is pending there (EVTCHNOP_unmask).
+pub(crate) fn unmask(d: &Domain, port: u32) -> Result<(), Errno> {
     let channel = d.events.channel(port)?;
     let state = channel.state.lock();
     // Xen answers success for any valid port; only bound ones have a mask.

@@ -62,7 +62,7 @@ const fn table() -> [Handler; COUNT] {
             Hypercall::EVENT_CHANNEL_OP,
             event_channel::do_event_channel_op,
         ),
-        // pending: (Hypercall::PHYSDEV_OP, irq::do_physdev_op),
+        (Hypercall::PHYSDEV_OP, irq::do_physdev_op),
         // pending: (Hypercall::SYSCTL, control::do_sysctl),
         // pending: (Hypercall::DOMCTL, control::do_domctl),
         // pending: (Hypercall::KEXEC_OP, control::do_kexec_op),
