@@ -231,6 +231,7 @@ fn build_dom0(info: &'static BootInfo, options: &Options, cpus: u32) {
         frames(kernel.start.get(), kernel.start.get() + kernel.len),
         true,
     );
+    domain.irqs.permit_dom0_ports();
     if options.dom0_vcpus_pin {
         if let Err(error) = sched::pin_vcpus(&domain) {
             log::warn!("dom0's vCPUs could not be pinned: {error}");

@@ -128,6 +128,14 @@ impl IrqTable {
     }
 }
 
+/// Message-signalled irqs: enough for a queue per CPU of a handful of devices; each costs 100 bytes.
+const MESSAGES: u32 = 512;
+
+/// Makes the host's interrupt table. Once, after `arch::ioapic::init`.
+pub fn init(acpi: &arch::acpi::Acpi) {
+    host().irqs.init(acpi, MESSAGES);
+}
+
 /// Serves interrupt `vector` of this CPU.
 pub fn interrupt(vector: u8) {
     match vector {

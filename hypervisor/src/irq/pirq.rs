@@ -308,14 +308,11 @@ pub fn set_affinity(domain: &Domain, pirq: u32, vcpu: &Vcpu) {
     }
 }
 
-/// The CPU that a vCPU's interrupts go to.
+/// The CPU that a vCPU's interrupts go to: where it runs or ran last.
 fn home_of(vcpu: &Vcpu) -> usize {
-    let online = arch::tlb::online()
-        .iter()
-        .map(|word| word.count_ones() as usize)
-        .sum::<usize>()
-        .max(1);
-    vcpu.id as usize % online
+    vcpu.sched
+        .on_cpu()
+        .unwrap_or_else(|| vcpu.sched.info(arch::clock::now()).cpu)
 }
 
 /// The guest is done with a pirq. `EINVAL` if the domain has no such pirq.
