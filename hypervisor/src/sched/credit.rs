@@ -17,7 +17,7 @@ pub const MAX_SLICE: u64 = 10_000_000;
 /// company arrives.
 pub const MAX_DEBT_TIME: u64 = 80_000_000;
 /// A waiting vCPU moves to another CPU's queue when it has this much more credit than what runs there.
-pub const MIGRATE_RESIST: i64 = EPOCH_CREDIT / 2;
+pub const MIGRATE_RESIST: i64 = EPOCH_CREDIT / 4;
 /// Period over which a cap is enforced, in nanoseconds.
 pub const CAP_PERIOD: u64 = 10_000_000;
 /// The smallest claim on a capped domain's budget: below it the domain waits for the next period, in nanoseconds.

@@ -100,7 +100,7 @@ pub fn pick_next(cpu: &PerCpu) -> Option<Context> {
 
 /// The registers of `prev`, which this pCPU ran, are saved in the vCPU.
 pub fn context_saved(cpu: &PerCpu, prev: &Vcpu) {
-    poke(host().sched.context_saved(cpu.id, prev));
+    poke(host().sched.context_saved(cpu.id, prev, now()));
 }
 
 /// Ends a vCPU's waiting for events (SCHEDOP_block, poll), if it waits.

