@@ -9,18 +9,17 @@ use crate::percpu::STACK_REGION;
 /// Most frames of a trace.
 const DEPTH: usize = 48;
 
-/// A position in code, shown as `image+0x1234 name+0x56` where the name is known.
+/// A position in code, shown in full (`./x debug symbolize` finds the source line) and as `name+0x56` where the name
+/// is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CodeAddress(pub u64);
 
 impl fmt::Display for CodeAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !in_text(self.0) {
-            return write!(f, "{:#018x}", self.0);
-        }
-        let offset = self.0 - IMAGE_BASE;
-        write!(f, "image+{offset:#x}")?;
-        if let Some((name, distance)) = crate::symbols::find(offset as u32) {
+        write!(f, "{:#018x}", self.0)?;
+        if in_text(self.0)
+            && let Some((name, distance)) = crate::symbols::find((self.0 - IMAGE_BASE) as u32)
+        {
             write!(f, " {name}+{distance:#x}")?;
         }
         Ok(())
@@ -88,13 +87,33 @@ impl Iterator for Frames {
     }
 }
 
-/// Writes a trace, a line for each frame, beginning with `rip` where one is given.
-///
-/// # Errors
-/// The writer's.
-pub fn write(out: &mut dyn fmt::Write, rip: Option<u64>, frames: Frames) -> fmt::Result {
-    for (n, address) in rip.map(CodeAddress).into_iter().chain(frames).enumerate() {
-        writeln!(out, "  #{n:<2} {address}")?;
+/// A trace that prints a line for each frame.
+#[derive(Clone, Debug)]
+pub struct Trace {
+    rip: Option<u64>,
+    frames: Frames,
+}
+
+impl Trace {
+    /// Of an interrupted function, by its registers.
+    #[must_use]
+    pub fn of(rip: u64, rbp: u64) -> Self {
+        Self { rip: Some(rip), frames: Frames::from(rbp) }
     }
-    Ok(())
+
+    /// Of the caller.
+    #[inline(always)]
+    #[must_use]
+    pub fn here() -> Self {
+        Self { rip: None, frames: Frames::here() }
+    }
+}
+
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, address) in self.rip.map(CodeAddress).into_iter().chain(self.frames.clone()).enumerate() {
+            write!(f, "\r\n  #{n:<2} {address}")?;
+        }
+        Ok(())
+    }
 }

@@ -264,8 +264,9 @@ pub fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     if crate::fault::enter_panic() {
         arch::apic::broadcast_nmi();
         console::emergency(format_args!(
-            "\r\nOxen panicked on CPU {}: {info}\r\n",
-            arch::percpu::cpu_id()
+            "\r\nOxen panicked on CPU {}: {info}{}\r\n",
+            arch::percpu::cpu_id(),
+            arch::backtrace::Trace::here()
         ));
     }
     arch::cpu::halt_forever()

@@ -26,8 +26,10 @@ pub fn in_hypervisor(frame: &mut TrapFrame) {
     }
     let address = arch::guest_cpu::read_cr2();
     panic!(
-        "trap {} error {:#x} cr2 {address:#x} in the hypervisor\n{frame:#x?}",
-        frame.vector, frame.error_code
+        "trap {} error {:#x} cr2 {address:#x} in the hypervisor{}\n{frame:#x?}",
+        frame.vector,
+        frame.error_code,
+        arch::backtrace::Trace::of(frame.rip, frame.rbp)
     );
 }
 

@@ -18,6 +18,7 @@ mod paths;
 mod qemu;
 mod run;
 mod setup;
+mod symbol_table;
 mod soak;
 mod system_test;
 mod test;
