@@ -179,6 +179,7 @@ fn on_main_stack() -> ! {
         Ok(calibration) => log::info!("clock: {calibration:?}"),
         Err(error) => fail(format_args!("no usable clock: {error:?}")),
     }
+    crate::control::set_command_line(&options.text);
     crate::shutdown::set_noreboot(options.no_reboot);
     log::info!(
         "memory: {} MiB, {} MiB free",

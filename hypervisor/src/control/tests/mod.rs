@@ -1,0 +1,1 @@
+//! Host-side tests of the control interface.
