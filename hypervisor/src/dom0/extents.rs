@@ -80,6 +80,11 @@ impl Extents {
         Ok(())
     }
 
+    /// The allocator has more than before: large blocks are worth a try again.
+    pub fn memory_came_back(&mut self) {
+        self.largest = None;
+    }
+
     /// The frame of a page.
     pub fn mfn(&self, pfn: u64) -> Option<Mfn> {
         let index = self.list.partition_point(|e| e.pfn <= pfn).checked_sub(1)?;

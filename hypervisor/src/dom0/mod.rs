@@ -263,6 +263,7 @@ impl<'a> Builder<'a> {
     fn finish(mut self, pages: u64) -> Result<(), BuildError> {
         // The P2M list and its tables, if they are apart, are pages of their own, directly behind what is mapped.
         let first_p2m = self.extents.pages();
+        self.extents.memory_came_back();
         let (p2m_frames, p2m_tables) = p2m_pages(&self.layout, pages);
         self.extents
             .allocate(self.domain, pages - self.extents.pages())?;
@@ -369,8 +370,8 @@ impl<'a> Builder<'a> {
         context.user_regs.rsp = self.layout.stack_top;
         context.user_regs.rsi = self.layout.start_info;
         context.user_regs.rflags = INTERRUPTS_ON;
-        context.user_regs.cs = FLAT_KERNEL_CS as u16;
-        context.user_regs.ss = FLAT_KERNEL_SS as u16;
+        context.user_regs.cs = FLAT_KERNEL_CS;
+        context.user_regs.ss = FLAT_KERNEL_SS;
         context.kernel_ss = u64::from(FLAT_KERNEL_SS);
         context.kernel_sp = self.layout.stack_top;
         context.ctrlreg[3] = l4.get() << PAGE_SHIFT;

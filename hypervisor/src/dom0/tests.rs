@@ -25,8 +25,8 @@ fn machine(mib: u64) {
     let layout = mm::Layout {
         frame_table: frame_table.leak(),
         m2p: m2p.leak(),
-        ram: vec![0x100..frames],
-        free: vec![0x400..frames],
+        ram: core::iter::once(0x100..frames).collect(),
+        free: core::iter::once(0x400..frames).collect(),
         nodes: Vec::new(),
         denied: Vec::new(),
         hypervisor_l4: [0; 16],
@@ -228,10 +228,10 @@ fn a_domain_is_laid_out_as_the_abi_says() {
         size_of::<Dom0VgaConsoleInfo>()
     );
 
-    // Upcalls are masked, tables are typed and pinned.
+    // Upcalls are masked; the L4 is pinned and in use by vCPU 0.
     assert!(domain.vcpus().iter().all(|v| v.upcall_masked()));
     let l4 = host().mm.frames.entry(built.l4());
-    assert_eq!(l4.expect("RAM").page_type(), (mm::PageType::L4, 1));
+    assert_eq!(l4.expect("RAM").page_type(), (mm::PageType::L4, 2));
 }
 
 #[allow(unsafe_code)]

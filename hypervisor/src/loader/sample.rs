@@ -2,9 +2,6 @@
 
 use std::vec::Vec;
 
-/// A Xen note.
-pub type Note<'a> = (u32, &'a [u8]);
-
 /// The notes of a Linux-like PV kernel at `virt_base` 0xffffffff80000000.
 pub fn linux_notes() -> Vec<(u32, Vec<u8>)> {
     vec![

@@ -72,7 +72,6 @@ impl Memory {
     pub fn free_scratch(&self, scratch: FrameBytes) {
         let first = scratch.first().get();
         let frames = scratch.frames() as u64;
-        drop(scratch);
         self.free_range(first..first + frames, true);
     }
 }

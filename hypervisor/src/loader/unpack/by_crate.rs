@@ -66,8 +66,8 @@ pub fn zstd(data: &[u8], out: &mut [u8]) -> Result<usize, Failure> {
         decoder
             .decode_blocks(&mut input, BlockDecodingStrategy::UptoBytes(1 << 20))
             .map_err(|_| "bad block")?;
-        let mut room = out.get_mut(pos..).unwrap_or_default();
-        pos += ruzstd::io::Read::read(&mut decoder, &mut room).map_err(|_| "bad block")?;
+        let room = out.get_mut(pos..).unwrap_or_default();
+        pos += ruzstd::io::Read::read(&mut decoder, room).map_err(|_| "bad block")?;
         if decoder.is_finished() {
             break;
         }
@@ -75,8 +75,8 @@ pub fn zstd(data: &[u8], out: &mut [u8]) -> Result<usize, Failure> {
             return Err("larger than announced");
         }
     }
-    let mut room = out.get_mut(pos..).unwrap_or_default();
-    pos += ruzstd::io::Read::read(&mut decoder, &mut room).map_err(|_| "bad block")?;
+    let room = out.get_mut(pos..).unwrap_or_default();
+    pos += ruzstd::io::Read::read(&mut decoder, room).map_err(|_| "bad block")?;
     if decoder.can_collect() > 0 {
         return Err("larger than announced");
     }
