@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 /// Why decoding stopped.
 pub type Failure = &'static str;
 
-const TOP: u32 = 1 << 24;
+const TOP: u64 = 1 << 24;
 const PROB_BITS: u32 = 11;
 const PROB_INIT: u16 = 1 << (PROB_BITS - 1);
 const MOVE_BITS: u32 = 5;
@@ -15,10 +15,10 @@ const POS_STATES: usize = 16;
 /// A literal's probabilities: plain tree, then one tree per value of the matched bit.
 type Literal = [u16; 0x300];
 
-/// The range decoder over one chunk of input.
+/// The range decoder over one chunk of input. Both numbers fit 32 bits; as 64-bit ones each gets a register to itself.
 struct Range<'a> {
-    range: u32,
-    code: u32,
+    range: u64,
+    code: u64,
     input: core::slice::Iter<'a, u8>,
 }
 
@@ -29,8 +29,8 @@ impl<'a> Range<'a> {
             return Err("range coder does not start with zero");
         };
         Ok(Self {
-            range: u32::MAX,
-            code: u32::from_be_bytes([a, b, c, d]),
+            range: u32::MAX.into(),
+            code: u32::from_be_bytes([a, b, c, d]).into(),
             input: rest.iter(),
         })
     }
@@ -40,14 +40,14 @@ impl<'a> Range<'a> {
         if self.range < TOP {
             self.range <<= 8;
             // Past the end it reads zeroes: output is bounded, so decoding ends, and checksums tell.
-            self.code = self.code << 8 | u32::from(self.input.next().copied().unwrap_or(0));
+            self.code = self.code << 8 | u64::from(self.input.next().copied().unwrap_or(0));
         }
     }
 
     #[inline(always)]
     fn bit(&mut self, prob: &mut u16) -> bool {
         self.normalise();
-        let p = u32::from(*prob);
+        let p = u64::from(*prob);
         let bound = (self.range >> PROB_BITS) * p;
         if self.code < bound {
             self.range = bound;

@@ -154,6 +154,29 @@ fn lzma2(r: &mut Reader<'_>, out: &mut [u8], start: usize) -> Result<usize, Fail
     }
 }
 
+/// The first call or jump opcode (0xe8, 0xe9) in `data[from..limit]`, or `limit`. Most bytes are none: eight at a time.
+fn next_opcode(data: &[u8], from: usize, limit: usize) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let mut at = from;
+    let Some(rest) = data.get(from..limit) else {
+        return limit;
+    };
+    for eight in rest.as_chunks::<8>().0 {
+        let v = u64::from_le_bytes(*eight) & (ONES * 0xfe) ^ (ONES * 0xe8);
+        // The lowest set bit marks the first byte that became zero.
+        let zero = v.wrapping_sub(ONES) & !v & (ONES << 7);
+        if zero != 0 {
+            return at + (zero.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    let tail = data.get(at..limit).unwrap_or_default();
+    at + tail
+        .iter()
+        .position(|&b| b & 0xfe == 0xe8)
+        .unwrap_or(tail.len())
+}
+
 /// Undoes the x86 branch filter: call and jump targets were made absolute, so that equal targets look equal.
 /// The filter's state is the recent history of opcode bytes: bit i of `mask` (from bit 1 up) says whether the
 /// byte i places back was an opcode candidate.
@@ -168,10 +191,9 @@ fn unfilter_x86(data: &mut [u8], start: u32) {
     let mut previous: Option<usize> = None;
     let mut i = 0;
     while i < limit {
-        // memchr in spirit: most bytes are no candidates.
-        match data[i..limit].iter().position(|&b| b & 0xfe == 0xe8) {
-            Some(skip) => i += skip,
-            None => break,
+        i = next_opcode(data, i, limit);
+        if i == limit {
+            break;
         }
         mask = match previous.map_or(usize::MAX, |p| i - p) {
             gap @ 1..=3 => mask << (gap - 1) & 7,
