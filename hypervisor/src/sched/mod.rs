@@ -29,7 +29,7 @@ use crate::domain::{Context, Domain, Vcpu};
 use crate::event_channel;
 use crate::host::host;
 use crate::percpu::{self, PerCpu, work};
-use crate::time::{now, vcpu_timer};
+use crate::time::{guest_clock, now, vcpu_timer};
 
 /// A pCPU's scheduler state that needs no lock; the queues are in [`Scheduler`], since others reach into them.
 pub struct CpuLocal {
@@ -83,6 +83,7 @@ pub fn cpu_up() {
     let cpu = this_cpu();
     host().sched.cpu_up(cpu, now());
     host().sched.set_apic_id(cpu, arch::apic::id());
+    guest_clock::keep_fresh(0);
 }
 
 /// Chooses who runs on this pCPU from now on; none: nobody, the pCPU may halt until an interrupt. What ran here

@@ -372,18 +372,20 @@ impl Scheduler {
             let yielding = prev.vcpu.sched.yielding.swap(false, Ordering::Relaxed);
             let stays = ready(prev) && inner.allowed().contains(me);
             let ran = now.saturating_sub(inner.started);
-            if stays && !yielding && ran < credit::RATELIMIT {
-                if let Ok(granted) = prev.domain.sched.claim(now, credit::RATELIMIT - ran) {
-                    inner.granted = granted;
-                    let until = self.publish(cpu, prev, &inner, now, Some(granted));
-                    drop(inner);
-                    *current = Some(prev.clone());
-                    return Decision {
-                        next: Some(prev.clone()),
-                        until,
-                        poke,
-                    };
-                }
+            if stays
+                && !yielding
+                && ran < credit::RATELIMIT
+                && let Ok(granted) = prev.domain.sched.claim(now, credit::RATELIMIT - ran)
+            {
+                inner.granted = granted;
+                let until = self.publish(cpu, prev, &inner, now, Some(granted));
+                drop(inner);
+                *current = Some(prev.clone());
+                return Decision {
+                    next: Some(prev.clone()),
+                    until,
+                    poke,
+                };
             }
             if stays {
                 // No need to tell anybody: this pCPU looks right now.

@@ -455,8 +455,8 @@ proptest! {
             }
         }
         // When the dust settles whoever can run does or waits with reason: no wake-up was lost.
-        for c in 0..3 {
-            if let Some(next) = chosen[c].take() {
+        for (c, choice) in chosen.iter_mut().enumerate() {
+            if let Some(next) = choice.take() {
                 m.switch(c, next);
             }
         }

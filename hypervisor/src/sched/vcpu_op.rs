@@ -167,7 +167,7 @@ fn register_vcpu_info(
     request: &VcpuRegisterVcpuInfo,
 ) -> Result<(), Errno> {
     let offset = request.offset as usize;
-    if offset > PAGE_BYTES - INFO_BYTES || offset % align_of::<VcpuInfo>() != 0 {
+    if offset > PAGE_BYTES - INFO_BYTES || !offset.is_multiple_of(align_of::<VcpuInfo>()) {
         return Err(Errno::ENXIO);
     }
     // Also keeps two registrations apart.

@@ -16,7 +16,7 @@ use hypercall_abi::xen::{SharedInfo, VcpuInfo, VcpuTimeInfo, XEN_PVCLOCK_TSC_STA
 use zerocopy::IntoBytes;
 
 use super::clock::{TscScale, tsc_scale, tsc_stable, wallclock_at_boot};
-use super::{now, vcpu_timer};
+use super::{Timer, arm, now, vcpu_timer};
 use crate::domain::{Domain, Vcpu};
 use crate::host::host;
 use crate::percpu;
@@ -102,6 +102,19 @@ pub fn update_vcpu_time(vcpu: &Vcpu) {
 pub fn force_update(vcpu: &Vcpu) {
     *vcpu.time.seen.lock() = None;
     update_vcpu_time(vcpu);
+}
+
+/// Where the TSC is not the clock, what guests were told drifts: tells the vCPU that runs here anew, every second.
+/// The argument is that of a timer's call and means nothing.
+pub fn keep_fresh(_: u64) {
+    if tsc_stable() {
+        return;
+    }
+    let running = percpu::with(|b| b.current.borrow().clone());
+    if let Some(cx) = running {
+        update_vcpu_time(&cx.vcpu);
+    }
+    arm(now().saturating_add(NANOS), Timer::Call(keep_fresh, 0));
 }
 
 /// Writes the registered copy of the time information, if there is one; false if it could not be written.

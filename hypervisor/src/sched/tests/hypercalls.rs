@@ -128,7 +128,7 @@ fn port_pending(d: &Domain, port: u32) -> bool {
 
 fn at(ns: u64) {
     arch::sim::set_now(ns);
-    percpu::with(|b| crate::time::run_expired(b));
+    percpu::with(crate::time::run_expired);
 }
 
 #[test]
