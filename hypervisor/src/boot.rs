@@ -72,6 +72,9 @@ pub fn boot(info: &'static BootInfo) -> ! {
     if let Err(error) = arch::apic::init_bsp(acpi, options.x2apic) {
         fail(format_args!("no usable local APIC: {error:?}"));
     }
+    if let Err(error) = arch::smp::prepare(&mut memory) {
+        log::warn!("{error}");
+    }
     let mut layout = layout;
     layout.denied = denied(acpi);
     layout.free = memory
@@ -90,7 +93,7 @@ pub fn boot(info: &'static BootInfo) -> ! {
         take: take_pages,
         give: give_pages,
     });
-    arch::paging::set_frame_source(|| take_pages(0));
+    arch::paging::set_frame_source(zeroed_page);
     BOOT.call_once(|| Boot { info, options });
     arch::tables::continue_on_main_stack(on_main_stack)
 }
@@ -99,6 +102,15 @@ fn take_pages(order: u32) -> Option<Mfn> {
     host()
         .mm
         .alloc_hypervisor_frames(order, Constraint::default())
+}
+
+/// A zeroed page for the hypervisor's own tables.
+fn zeroed_page() -> Option<Mfn> {
+    let mfn = take_pages(0)?;
+    // SAFETY: fresh from the allocator, nobody else's.
+    #[allow(unsafe_code)]
+    unsafe { arch::frame::RawFrame::new(mfn) }.zero();
+    Some(mfn)
 }
 
 fn give_pages(start: Mfn, order: u32) {
@@ -193,9 +205,34 @@ fn on_main_stack() -> ! {
     );
     irq::init(acpi);
     sched::cpu_up();
-    let cpus = 1;
+    let cpus = start_cpus(acpi, options);
     build_dom0(info, options, cpus);
     arch::entry::start(enter)
+}
+
+/// Starts the other CPUs that the MADT lists as enabled; returns how many run.
+fn start_cpus(acpi: &Acpi, options: &Options) -> u32 {
+    let boot_cpu = arch::apic::id();
+    let wanted = options.max_cpus.unwrap_or(u32::MAX).max(1);
+    let mut next = 1;
+    for processor in acpi.processors.iter().filter(|p| p.enabled && p.apic_id != boot_cpu) {
+        if next as u32 >= wanted || next >= arch::percpu::MAX_CPUS {
+            break;
+        }
+        let started = arch::tables::create_area(next, processor.apic_id, &mut zeroed_page)
+            .map_err(|error| alloc::format!("{error:?}"))
+            .and_then(|()| arch::smp::start(next, processor.apic_id).map_err(|error| alloc::format!("{error}")));
+        match started {
+            Ok(()) => next += 1,
+            Err(error) => {
+                log::error!("CPU with APIC id {}: {error}; going on without it", processor.apic_id);
+                break;
+            }
+        }
+    }
+    arch::smp::finish();
+    log::info!("{next} CPU(s)");
+    next as u32
 }
 
 extern "C" fn enter(frame: &mut arch::entry::TrapFrame) {
