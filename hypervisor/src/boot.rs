@@ -106,11 +106,7 @@ fn take_pages(order: u32) -> Option<Mfn> {
 
 /// A zeroed page for the hypervisor's own tables.
 fn zeroed_page() -> Option<Mfn> {
-    let mfn = take_pages(0)?;
-    // SAFETY: fresh from the allocator, nobody else's.
-    #[allow(unsafe_code)]
-    unsafe { arch::frame::RawFrame::new(mfn) }.zero();
-    Some(mfn)
+    take_pages(0)
 }
 
 fn give_pages(start: Mfn, order: u32) {
