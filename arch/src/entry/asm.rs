@@ -298,8 +298,8 @@ pub unsafe fn patch_smap() {
 global_asm!(
     r#"
     # start(f = rdi): a zeroed frame at the top of the main stack, f(&mut frame), into the guest.
-    .globl oxen_start
-oxen_start:
+    .globl oxen_enter_guest
+oxen_enter_guest:
     mov rbx, rdi
     mov rdi, rsp
     or rdi, 0xffff
@@ -322,9 +322,9 @@ oxen_start:
 /// on the CPU's main stack.
 pub fn start(enter: extern "C" fn(&mut TrapFrame)) -> ! {
     unsafe extern "C" {
-        fn oxen_start(enter: extern "C" fn(&mut TrapFrame)) -> !;
+        fn oxen_enter_guest(enter: extern "C" fn(&mut TrapFrame)) -> !;
     }
     // SAFETY: the callers' stack frames are abandoned, which nothing needs any more; the frame that `enter` fills is
     // a guest's (ring 3), as `oxen_return` requires.
-    unsafe { oxen_start(enter) }
+    unsafe { oxen_enter_guest(enter) }
 }
