@@ -1,6 +1,7 @@
 //! LZMA: the range decoder and the match loop (7-Zip's `lzma-specification.txt`), decoding straight into the
 //! output, which is its own window. LZMA-alone files; xz uses it per LZMA2 chunk.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 /// Why decoding stopped.
@@ -152,7 +153,9 @@ pub enum End {
 
 impl Decoder {
     /// A decoder for the properties byte `(pb * 5 + lp) * 9 + lc`.
-    pub fn new(props: u8) -> Result<Self, Failure> {
+    /// Boxed: it is too large for the stack of a caller that keeps several.
+    #[inline(never)]
+    pub fn new(props: u8) -> Result<Box<Self>, Failure> {
         if props >= 9 * 5 * 5 {
             return Err("bad properties");
         }
@@ -164,7 +167,7 @@ impl Decoder {
             .try_reserve_exact(1 << (lc + lp))
             .map_err(|_| "out of memory")?;
         literal.resize(1 << (lc + lp), [PROB_INIT; 0x300]);
-        Ok(Self {
+        Ok(Box::new(Self {
             literal,
             lc,
             literal_pos_mask: (1 << lp) - 1,
@@ -182,7 +185,7 @@ impl Decoder {
             rep_len: Lengths::new(),
             state: 0,
             reps: [0; 4],
-        })
+        }))
     }
 
     /// Decodes one range-coded chunk into `out[pos..end]`, with matches reaching back to `start`.

@@ -1,6 +1,8 @@
 //! The .xz container (The .xz File Format 1.1.0): streams of blocks, LZMA2, the x86 branch filter.
 
 use super::crc::{crc32, crc64};
+use alloc::boxed::Box;
+
 use super::lzma::{Decoder, End, Failure};
 
 const HEADER_MAGIC: [u8; 6] = *b"\xfd7zXZ\0";
@@ -108,7 +110,7 @@ fn lzma2(r: &mut Reader<'_>, out: &mut [u8], start: usize) -> Result<usize, Fail
     // Matches reach back to the last dictionary reset.
     let mut window = start;
     let mut props: Option<u8> = None;
-    let mut decoder: Option<Decoder> = None;
+    let mut decoder: Option<Box<Decoder>> = None;
     loop {
         let control = r.byte()?;
         if control == 0 {
