@@ -47,7 +47,11 @@ impl Frames {
     /// The frames above `rbp`, the frame pointer of an interrupted or the present function.
     #[must_use]
     pub fn from(rbp: u64) -> Self {
-        Self { rbp, limit: (rbp | (STACK_REGION as u64 - 1)).wrapping_add(1), left: DEPTH }
+        Self {
+            rbp,
+            limit: (rbp | (STACK_REGION as u64 - 1)).wrapping_add(1),
+            left: DEPTH,
+        }
     }
 
     /// The frames of the caller.
@@ -58,11 +62,17 @@ impl Frames {
         {
             let rbp: u64;
             // SAFETY: only reads the frame pointer.
-            unsafe { core::arch::asm!("mov {}, rbp", out(reg) rbp, options(nomem, nostack, preserves_flags)) };
+            unsafe {
+                core::arch::asm!("mov {}, rbp", out(reg) rbp, options(nomem, nostack, preserves_flags))
+            };
             Self::from(rbp)
         }
         #[cfg(not(target_os = "none"))]
-        Self { rbp: 0, limit: 0, left: 0 }
+        Self {
+            rbp: 0,
+            limit: 0,
+            left: 0,
+        }
     }
 }
 
@@ -72,7 +82,10 @@ impl Iterator for Frames {
     fn next(&mut self) -> Option<CodeAddress> {
         let readable = self.rbp != 0
             && self.rbp % 8 == 0
-            && self.rbp.checked_add(16).is_some_and(|end| end <= self.limit)
+            && self
+                .rbp
+                .checked_add(16)
+                .is_some_and(|end| end <= self.limit)
             && crate::paging::is_stack(self.rbp);
         if self.left == 0 || !readable {
             return None;
@@ -82,7 +95,11 @@ impl Iterator for Frames {
         // SAFETY: two aligned words of a mapped page of one of our stacks, as just checked.
         let (next, address) = unsafe { (frame.read_volatile(), frame.add(1).read_volatile()) };
         // Frames go upwards only.
-        self.rbp = if next > self.rbp && next < self.limit { next } else { 0 };
+        self.rbp = if next > self.rbp && next < self.limit {
+            next
+        } else {
+            0
+        };
         in_text(address).then_some(CodeAddress(address))
     }
 }
@@ -98,20 +115,32 @@ impl Trace {
     /// Of an interrupted function, by its registers.
     #[must_use]
     pub fn of(rip: u64, rbp: u64) -> Self {
-        Self { rip: Some(rip), frames: Frames::from(rbp) }
+        Self {
+            rip: Some(rip),
+            frames: Frames::from(rbp),
+        }
     }
 
     /// Of the caller.
     #[inline(always)]
     #[must_use]
     pub fn here() -> Self {
-        Self { rip: None, frames: Frames::here() }
+        Self {
+            rip: None,
+            frames: Frames::here(),
+        }
     }
 }
 
 impl fmt::Display for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (n, address) in self.rip.map(CodeAddress).into_iter().chain(self.frames.clone()).enumerate() {
+        for (n, address) in self
+            .rip
+            .map(CodeAddress)
+            .into_iter()
+            .chain(self.frames.clone())
+            .enumerate()
+        {
             write!(f, "\r\n  #{n:<2} {address}")?;
         }
         Ok(())

@@ -60,7 +60,7 @@ impl ExtendedState {
     /// Saves the CPU's state here.
     pub fn save(&mut self) {
         let image = self.image(backend::xsave_size());
-        backend::xsave(image);
+        backend::xsave(image, self.xcr0.max(1));
     }
 
     /// Loads the CPU's state from here.
@@ -137,7 +137,12 @@ mod backend {
         };
     }
 
-    pub fn xsave(image: *mut u8) {
+    pub fn xsave(image: *mut u8, xcr0: u64) {
+        // What the guest switched off in XCR0 is kept all the same: it may switch it on again.
+        let all = XCR0_ALL.load(Ordering::Relaxed);
+        if all != 0 && xcr0 != all {
+            set_xcr0(all);
+        }
         // SAFETY: the image is 64-byte aligned and as large as CPUID says for all components (`image`).
         unsafe {
             // CR0.TS would fault here.
@@ -155,8 +160,12 @@ mod backend {
         unsafe {
             asm!("clts", options(nomem, nostack));
             if HAS_XSAVE.load(Ordering::Relaxed) {
-                set_xcr0(xcr0);
+                // Everything that the image may hold, then what the guest wants.
+                set_xcr0(XCR0_ALL.load(Ordering::Relaxed));
                 asm!("xrstor64 [{}]", in(reg) image, in("eax") u32::MAX, in("edx") u32::MAX, options(nostack));
+                if xcr0 != XCR0_ALL.load(Ordering::Relaxed) {
+                    set_xcr0(xcr0);
+                }
             } else {
                 asm!("fxrstor64 [{}]", in(reg) image, options(nostack));
             }
@@ -363,7 +372,7 @@ mod backend {
     pub fn xcr0_supported() -> u64 {
         3
     }
-    pub fn xsave(_: *mut u8) {}
+    pub fn xsave(_: *mut u8, _: u64) {}
     pub fn xrstor(_: *mut u8, _: u64) {}
     pub fn set_xcr0(_: u64) {}
     pub fn save_segments(_: &mut Segments, _: bool) {}

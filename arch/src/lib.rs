@@ -35,9 +35,9 @@ pub mod power;
 #[cfg(not(target_os = "none"))]
 pub mod sim;
 pub mod smp;
-pub mod symbols;
 #[cfg(target_os = "none")]
 pub mod statics;
+pub mod symbols;
 pub mod sync;
 pub mod tables;
 pub mod tlb;

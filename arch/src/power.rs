@@ -20,7 +20,12 @@ pub enum Method {
 }
 
 /// All of them, the most orderly first.
-pub const METHODS: [Method; 4] = [Method::Acpi, Method::Keyboard, Method::Chipset, Method::TripleFault];
+pub const METHODS: [Method; 4] = [
+    Method::Acpi,
+    Method::Keyboard,
+    Method::Chipset,
+    Method::TripleFault,
+];
 
 /// Resets the machine by every usual method in turn. The other CPUs should have been stopped.
 pub fn reboot() -> ! {
@@ -81,7 +86,9 @@ fn triple_fault() {}
 fn write(register: &Register, value: u32) {
     match register.space {
         AddressSpace::Io => {
-            let Ok(at) = u16::try_from(register.address) else { return };
+            let Ok(at) = u16::try_from(register.address) else {
+                return;
+            };
             match register.width {
                 8 => port::outb(at, value as u8),
                 16 => port::outw(at, value as u16),
@@ -90,7 +97,9 @@ fn write(register: &Register, value: u32) {
         }
         AddressSpace::Memory => {
             let bytes = u64::from(register.width / 8).max(1);
-            let Ok(memory) = ioremap(PhysAddr(register.address), bytes, CacheMode::Uncached) else { return };
+            let Ok(memory) = ioremap(PhysAddr(register.address), bytes, CacheMode::Uncached) else {
+                return;
+            };
             match bytes {
                 1 => memory.write8(0, value as u8),
                 2..=3 => memory.write16(0, value as u16),
@@ -101,7 +110,10 @@ fn write(register: &Register, value: u32) {
         AddressSpace::PciConfig => {
             let (device, function) = (register.address >> 32 & 0x1f, register.address >> 16 & 7);
             let offset = register.address as u32 & 0xff;
-            port::outl(0xcf8, 0x8000_0000 | (device as u32) << 11 | (function as u32) << 8 | offset & 0xfc);
+            port::outl(
+                0xcf8,
+                0x8000_0000 | (device as u32) << 11 | (function as u32) << 8 | offset & 0xfc,
+            );
             port::outb(0xcfc + (offset & 3) as u16, value as u8);
         }
     }
@@ -133,6 +145,9 @@ pub fn enter_sleep(pm1a: u16, pm1b: u16) -> Result<(), NoPowerControl> {
 
 /// Powers the machine off (S5) with the given `SLP_TYP` values; halts for good if the hardware does not obey.
 pub fn power_off(slp_typ_a: u8, slp_typ_b: u8) -> ! {
-    let _ = enter_sleep(u16::from(slp_typ_a & 7) << 10, u16::from(slp_typ_b & 7) << 10);
+    let _ = enter_sleep(
+        u16::from(slp_typ_a & 7) << 10,
+        u16::from(slp_typ_b & 7) << 10,
+    );
     crate::cpu::halt_forever()
 }

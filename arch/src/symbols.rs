@@ -33,7 +33,9 @@ pub fn find(offset: u32) -> Option<(&'static str, u32)> {
 }
 
 fn find_in(table: &[u8], offset: u32) -> Option<(&str, u32)> {
-    let word = |at: usize| -> Option<u32> { Some(u32::from_le_bytes(table.get(at..at + 4)?.try_into().ok()?)) };
+    let word = |at: usize| -> Option<u32> {
+        Some(u32::from_le_bytes(table.get(at..at + 4)?.try_into().ok()?))
+    };
     let count = word(0)? as usize;
     let start = |n: usize| word(4 + n * 4);
     let end = |n: usize| word(4 + (count + n) * 4);

@@ -211,17 +211,26 @@ fn start_cpus(acpi: &Acpi, options: &Options) -> u32 {
     let boot_cpu = arch::apic::id();
     let wanted = options.max_cpus.unwrap_or(u32::MAX).max(1);
     let mut next = 1;
-    for processor in acpi.processors.iter().filter(|p| p.enabled && p.apic_id != boot_cpu) {
+    for processor in acpi
+        .processors
+        .iter()
+        .filter(|p| p.enabled && p.apic_id != boot_cpu)
+    {
         if next as u32 >= wanted || next >= arch::percpu::MAX_CPUS {
             break;
         }
         let started = arch::tables::create_area(next, processor.apic_id, &mut zeroed_page)
             .map_err(|error| alloc::format!("{error:?}"))
-            .and_then(|()| arch::smp::start(next, processor.apic_id).map_err(|error| alloc::format!("{error}")));
+            .and_then(|()| {
+                arch::smp::start(next, processor.apic_id).map_err(|error| alloc::format!("{error}"))
+            });
         match started {
             Ok(()) => next += 1,
             Err(error) => {
-                log::error!("CPU with APIC id {}: {error}; going on without it", processor.apic_id);
+                log::error!(
+                    "CPU with APIC id {}: {error}; going on without it",
+                    processor.apic_id
+                );
                 break;
             }
         }

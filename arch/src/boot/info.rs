@@ -271,7 +271,10 @@ impl BootInfo {
             return text;
         }
         let skip = line.len() - line[first.len()..].trim_start_matches(' ').len();
-        Text { offset: text.offset + skip as u16, len: text.len - skip as u16 }
+        Text {
+            offset: text.offset + skip as u16,
+            len: text.len - skip as u16,
+        }
     }
 
     /// What is common to all protocols, after their own parsing.

@@ -56,7 +56,11 @@ fn multiboot2(tags: &[Vec<u8>]) -> Vec<u8> {
 
 fn ram_tag() -> Vec<u8> {
     let mut body = words(&[24, 0]);
-    for (start, len, kind) in [(0u64, 0x9_fc00u64, 1u32), (0x10_0000, 0x1000_0000, 1), (0xf_0000, 0x1_0000, 2)] {
+    for (start, len, kind) in [
+        (0u64, 0x9_fc00u64, 1u32),
+        (0x10_0000, 0x1000_0000, 1),
+        (0xf_0000, 0x1_0000, 2),
+    ] {
         body.extend(quads(&[start, len]));
         body.extend(words(&[kind, 0]));
     }
@@ -93,11 +97,24 @@ fn multiboot2_from_grub() {
     assert_eq!(info.memory().len(), 3);
     let screen = info.framebuffer.unwrap();
     assert_eq!((screen.width, screen.height, screen.bpp), (1280, 800, 32));
-    assert_eq!(screen.kind, FramebufferKind::Rgb { red: (16, 8), green: (8, 8), blue: (0, 8) });
+    assert_eq!(
+        screen.kind,
+        FramebufferKind::Rgb {
+            red: (16, 8),
+            green: (8, 8),
+            blue: (0, 8)
+        }
+    );
     assert!(info.rsdp_copy.unwrap().starts_with(b"RSD PTR "));
     let reserved: Vec<_> = info.reserved().collect();
-    assert!(reserved.contains(&PhysRange { start: 0x10_0000, end: 0x10_1234 }));
-    assert!(reserved.contains(&PhysRange { start: 0, end: 0x1000 }));
+    assert!(reserved.contains(&PhysRange {
+        start: 0x10_0000,
+        end: 0x10_1234
+    }));
+    assert!(reserved.contains(&PhysRange {
+        start: 0,
+        end: 0x1000
+    }));
 }
 
 #[test]
@@ -113,30 +130,66 @@ fn multiboot2_cut_anywhere_is_an_error_that_says_so() {
 #[test]
 fn multiboot2_refuses_nonsense() {
     let refused = |data: Vec<u8>| parsed(MB2, 0x1000, &Fake(vec![(0x1000, data)])).err();
-    assert_eq!(refused(words(&[8, 0])), Some(BootError::Malformed("multiboot2 total size")));
-    assert_eq!(refused(words(&[u32::MAX, 0])), Some(BootError::Malformed("multiboot2 total size")));
+    assert_eq!(
+        refused(words(&[8, 0])),
+        Some(BootError::Malformed("multiboot2 total size"))
+    );
+    assert_eq!(
+        refused(words(&[u32::MAX, 0])),
+        Some(BootError::Malformed("multiboot2 total size"))
+    );
     // A tag shorter than its own head would never advance.
-    assert_eq!(refused(words(&[32, 0, 1, 0, 0, 0, 0, 8])), Some(BootError::Malformed("multiboot2 tag size")));
-    assert_eq!(refused(words(&[32, 0, 1, 400, 0, 0, 0, 8])), Some(BootError::Malformed("multiboot2 tag size")));
+    assert_eq!(
+        refused(words(&[32, 0, 1, 0, 0, 0, 0, 8])),
+        Some(BootError::Malformed("multiboot2 tag size"))
+    );
+    assert_eq!(
+        refused(words(&[32, 0, 1, 400, 0, 0, 0, 8])),
+        Some(BootError::Malformed("multiboot2 tag size"))
+    );
     // The end tag is missing.
-    assert!(matches!(refused(words(&[24, 0, 99, 16, 0, 0])), Some(BootError::Truncated(_))));
+    assert!(matches!(
+        refused(words(&[24, 0, 99, 16, 0, 0])),
+        Some(BootError::Truncated(_))
+    ));
     // Entries of no size.
     let map = tag(6, &words(&[0, 0, 1, 2, 3, 4, 5, 6]));
-    assert_eq!(refused(multiboot2(&[map])), Some(BootError::Malformed("multiboot2 memory map entry size")));
+    assert_eq!(
+        refused(multiboot2(&[map])),
+        Some(BootError::Malformed("multiboot2 memory map entry size"))
+    );
     assert_eq!(refused(multiboot2(&[])), Some(BootError::NoMemoryMap));
     let backwards = tag(3, &words(&[0x2000, 0x1000, 0]));
-    assert!(matches!(refused(multiboot2(&[backwards])), Some(BootError::Malformed(_))));
-    let many: Vec<_> = (0..=MAX_MODULES).map(|_| tag(3, &words(&[0x1000, 0x2000, 0]))).collect();
-    assert_eq!(refused(multiboot2(&many)), Some(BootError::TooMany("modules")));
-    assert!(matches!(refused(multiboot2(&[tag(1, &[b'x'; 20000])])), Some(BootError::TooMany(_))));
-    assert_eq!(parsed(0x1234, 0, &Fake(vec![])).err(), Some(BootError::UnknownLoader(0x1234)));
+    assert!(matches!(
+        refused(multiboot2(&[backwards])),
+        Some(BootError::Malformed(_))
+    ));
+    let many: Vec<_> = (0..=MAX_MODULES)
+        .map(|_| tag(3, &words(&[0x1000, 0x2000, 0])))
+        .collect();
+    assert_eq!(
+        refused(multiboot2(&many)),
+        Some(BootError::TooMany("modules"))
+    );
+    assert!(matches!(
+        refused(multiboot2(&[tag(1, &[b'x'; 20000])])),
+        Some(BootError::TooMany(_))
+    ));
+    assert_eq!(
+        parsed(0x1234, 0, &Fake(vec![])).err(),
+        Some(BootError::UnknownLoader(0x1234))
+    );
 }
 
 #[test]
 fn efi_memory_map_and_root_pointer() {
     let mut map = words(&[48, 1]);
-    for (kind, start, pages) in [(7u32, 0x10_0000u64, 256u64), (3, 0x20_0000, 256), (9, 0x30_0000, 1), (11, 0xf000_0000, 16)]
-    {
+    for (kind, start, pages) in [
+        (7u32, 0x10_0000u64, 256u64),
+        (3, 0x20_0000, 256),
+        (9, 0x30_0000, 1),
+        (11, 0xf000_0000, 16),
+    ] {
         map.extend(words(&[kind, 0]));
         map.extend(quads(&[start, 0, pages, 0xf, 0]));
     }
@@ -145,12 +198,19 @@ fn efi_memory_map_and_root_pointer() {
     system.resize(104, 0);
     system.extend(quads(&[2, 0x6000]));
     let mut tables = vec![0u8; 24];
-    tables.extend([0x71, 0xe8, 0x68, 0x88, 0xf1, 0xe4, 0xd3, 0x11, 0xbc, 0x22, 0x00, 0x80, 0xc7, 0x3c, 0x88, 0x81]);
+    tables.extend([
+        0x71, 0xe8, 0x68, 0x88, 0xf1, 0xe4, 0xd3, 0x11, 0xbc, 0x22, 0x00, 0x80, 0xc7, 0x3c, 0x88,
+        0x81,
+    ]);
     tables.extend(quads(&[0x7fe_0014]));
     let memory = Fake(vec![(0x9000, data), (0x5000, system), (0x6000, tables)]);
     let info = parsed(MB2, 0x9000, &memory).unwrap();
     assert_eq!(info.rsdp.map(|p| p.get()), Some(0x7fe_0014));
-    let kinds: Vec<_> = info.memory().iter().map(|r| (r.start, r.end, r.kind)).collect();
+    let kinds: Vec<_> = info
+        .memory()
+        .iter()
+        .map(|r| (r.start, r.end, r.kind))
+        .collect();
     assert_eq!(
         kinds,
         [
@@ -180,7 +240,15 @@ fn multiboot1(fields: &[(usize, u32)]) -> Vec<u8> {
 }
 
 fn multiboot1_memory(loader: &[u8], command_line: &[u8], module: &[u8]) -> Fake {
-    let mbi = multiboot1(&[(0, 0x24d), (16, 0x2000), (20, 1), (24, 0x3000), (44, 48), (48, 0x4000), (64, 0x5000)]);
+    let mbi = multiboot1(&[
+        (0, 0x24d),
+        (16, 0x2000),
+        (20, 1),
+        (24, 0x3000),
+        (44, 48),
+        (48, 0x4000),
+        (64, 0x5000),
+    ]);
     let mut map = words(&[20]);
     map.extend(quads(&[0, 0x9_fc00]));
     map.extend(words(&[1, 20]));
@@ -205,7 +273,11 @@ fn multiboot1_from_qemu_and_grub() {
     assert_eq!(info.modules()[0].len, 0x10_0000);
     assert_eq!(info.memory().len(), 2);
 
-    let memory = multiboot1_memory(b"GNU GRUB 0.97\0", b"/boot/oxen.gz  dom0_mem=1G\0", b"(hd0,0)/boot/vmlinuz\0");
+    let memory = multiboot1_memory(
+        b"GNU GRUB 0.97\0",
+        b"/boot/oxen.gz  dom0_mem=1G\0",
+        b"(hd0,0)/boot/vmlinuz\0",
+    );
     let info = parsed(MB1, 0x1000, &memory).unwrap();
     assert_eq!(info.command_line(), "dom0_mem=1G");
     assert_eq!(info.module_command_line(&info.modules()[0]), "");
@@ -213,22 +285,50 @@ fn multiboot1_from_qemu_and_grub() {
     let memory = multiboot1_memory(b"GRUB 2.06\0", b"dom0_mem=1G\0", b"root=/dev/sda\0");
     let info = parsed(MB1, 0x1000, &memory).unwrap();
     assert_eq!(info.command_line(), "dom0_mem=1G");
-    assert_eq!(info.module_command_line(&info.modules()[0]), "root=/dev/sda");
+    assert_eq!(
+        info.module_command_line(&info.modules()[0]),
+        "root=/dev/sda"
+    );
 }
 
 #[test]
 fn multiboot1_pointers_into_nowhere_name_the_structure() {
-    let with = |fields: &[(usize, u32)]| parsed(MB1, 0x1000, &Fake(vec![(0x1000, multiboot1(fields))])).err();
-    assert_eq!(with(&[(0, 4), (16, 0xffff_0000)]), Some(BootError::Truncated("command line")));
-    assert_eq!(with(&[(0, 8), (20, 1), (24, 0xffff_fff8)]), Some(BootError::Truncated("module list")));
-    assert_eq!(with(&[(0, 8), (20, u32::MAX), (24, 0x1000)]).map(|e| e.to_string().is_empty()), Some(false));
-    assert_eq!(with(&[(0, 0x40), (44, 24), (48, 0xffff_fff0)]), Some(BootError::Truncated("memory map")));
+    let with = |fields: &[(usize, u32)]| {
+        parsed(MB1, 0x1000, &Fake(vec![(0x1000, multiboot1(fields))])).err()
+    };
+    assert_eq!(
+        with(&[(0, 4), (16, 0xffff_0000)]),
+        Some(BootError::Truncated("command line"))
+    );
+    assert_eq!(
+        with(&[(0, 8), (20, 1), (24, 0xffff_fff8)]),
+        Some(BootError::Truncated("module list"))
+    );
+    assert_eq!(
+        with(&[(0, 8), (20, u32::MAX), (24, 0x1000)]).map(|e| e.to_string().is_empty()),
+        Some(false)
+    );
+    assert_eq!(
+        with(&[(0, 0x40), (44, 24), (48, 0xffff_fff0)]),
+        Some(BootError::Truncated("memory map"))
+    );
     // Entry size 0 inside readable memory.
-    assert_eq!(with(&[(0, 0x40), (44, 24), (48, 0x1000 + 60)]), Some(BootError::Malformed("memory map entry size")));
+    assert_eq!(
+        with(&[(0, 0x40), (44, 24), (48, 0x1000 + 60)]),
+        Some(BootError::Malformed("memory map entry size"))
+    );
     assert_eq!(with(&[(0, 0)]), Some(BootError::NoMemoryMap));
-    assert_eq!(parsed(MB1, 0x1000, &Fake(vec![])).err(), Some(BootError::Truncated("multiboot information")));
+    assert_eq!(
+        parsed(MB1, 0x1000, &Fake(vec![])).err(),
+        Some(BootError::Truncated("multiboot information"))
+    );
     // Sizes alone do as a last resort.
-    let info = parsed(MB1, 0x1000, &Fake(vec![(0x1000, multiboot1(&[(0, 1), (4, 639), (8, 65536)]))])).unwrap();
+    let info = parsed(
+        MB1,
+        0x1000,
+        &Fake(vec![(0x1000, multiboot1(&[(0, 1), (4, 639), (8, 65536)]))]),
+    )
+    .unwrap();
     assert_eq!(info.memory()[1].end, 0x10_0000 + (65536 << 10));
 }
 
@@ -264,13 +364,31 @@ fn pvh_refuses_nonsense() {
         memory.0[slice].1[offset..offset + bytes.len()].copy_from_slice(bytes);
         parsed(PVH, 0x1000, &memory).err()
     };
-    assert_eq!(changed(0, 0, &[0]), Some(BootError::Malformed("PVH magic number")));
+    assert_eq!(
+        changed(0, 0, &[0]),
+        Some(BootError::Malformed("PVH magic number"))
+    );
     assert_eq!(changed(0, 4, &[0]), Some(BootError::NoMemoryMap));
-    assert_eq!(changed(0, 12, &[9]), Some(BootError::Truncated("PVH module list")));
-    assert_eq!(changed(0, 16, &[0xff; 8]), Some(BootError::Truncated("PVH module list")));
-    assert_eq!(changed(0, 48, &[0xff; 4]), Some(BootError::TooMany("memory map entries")));
-    assert_eq!(changed(0, 48, &[3]), Some(BootError::Truncated("memory map")));
-    assert_eq!(changed(1, 8, &[0xff; 8]), Some(BootError::Malformed("module size")));
+    assert_eq!(
+        changed(0, 12, &[9]),
+        Some(BootError::Truncated("PVH module list"))
+    );
+    assert_eq!(
+        changed(0, 16, &[0xff; 8]),
+        Some(BootError::Truncated("PVH module list"))
+    );
+    assert_eq!(
+        changed(0, 48, &[0xff; 4]),
+        Some(BootError::TooMany("memory map entries"))
+    );
+    assert_eq!(
+        changed(0, 48, &[3]),
+        Some(BootError::Truncated("memory map"))
+    );
+    assert_eq!(
+        changed(1, 8, &[0xff; 8]),
+        Some(BootError::Malformed("module size"))
+    );
 }
 
 #[test]
@@ -283,7 +401,11 @@ fn overlaps_go_to_the_stricter_kind() {
     add(&mut info, 0x3000, 0x8000, RegionKind::Ram);
     add(&mut info, 0x9000, 0, RegionKind::AcpiNvs);
     info.map.normalise().unwrap();
-    let found: Vec<_> = info.memory().iter().map(|r| (r.start, r.end, r.kind)).collect();
+    let found: Vec<_> = info
+        .memory()
+        .iter()
+        .map(|r| (r.start, r.end, r.kind))
+        .collect();
     assert_eq!(
         found,
         [

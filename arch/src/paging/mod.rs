@@ -323,7 +323,9 @@ pub(crate) fn is_stack(va: u64) -> bool {
     if (data..data + range.len()).contains(&va) {
         return true;
     }
-    let Some(offset) = va.checked_sub(crate::percpu::area_base(0)) else { return false };
+    let Some(offset) = va.checked_sub(crate::percpu::area_base(0)) else {
+        return false;
+    };
     let (cpu, page) = ((offset >> 20) as usize, offset >> 12 & 0xff);
     // Pages of the stack region that are not guards.
     crate::tables::has_area(cpu) && matches!(page, 0x21 | 0x23 | 0x25 | 0x27 | 0x29..=0x2f)

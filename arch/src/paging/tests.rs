@@ -29,8 +29,18 @@ fn only_the_guests_view_of_the_m2p_is_theirs() {
     for (n, entry) in entries.into_iter().enumerate() {
         let flags = Flags::from_bits_retain(entry & !ADDRESS);
         assert!(flags.contains(Flags::PRESENT));
-        assert_eq!(flags.contains(Flags::USER), n == 0, "slot {}", FIRST_SLOT + n);
-        assert_eq!(flags.contains(Flags::WRITABLE), n != 0, "slot {}", FIRST_SLOT + n);
+        assert_eq!(
+            flags.contains(Flags::USER),
+            n == 0,
+            "slot {}",
+            FIRST_SLOT + n
+        );
+        assert_eq!(
+            flags.contains(Flags::WRITABLE),
+            n != 0,
+            "slot {}",
+            FIRST_SLOT + n
+        );
     }
     // Nothing outside the hypervisor's slots.
     // SAFETY: simulated RAM.
@@ -44,7 +54,16 @@ fn only_the_guests_view_of_the_m2p_is_theirs() {
 fn the_largest_pages_that_fit_are_used() {
     let (mut tables, mut source) = tables();
     let base = DIRECT_MAP_BASE;
-    tables.map(base + 0x1000, 0x1000, (2 << 30) - 0x1000, Flags::DATA, 3, &mut source).unwrap();
+    tables
+        .map(
+            base + 0x1000,
+            0x1000,
+            (2 << 30) - 0x1000,
+            Flags::DATA,
+            3,
+            &mut source,
+        )
+        .unwrap();
     let size = |tables: &Tables, at: u64| tables.lookup(base + at).map(|(_, size)| size);
     assert_eq!(size(&tables, 0), None);
     assert_eq!(size(&tables, 0x1000), Some(4096));
@@ -52,7 +71,13 @@ fn the_largest_pages_that_fit_are_used() {
     assert_eq!(size(&tables, 0x20_0000), Some(2 << 20));
     assert_eq!(size(&tables, 1 << 30), Some(1 << 30));
     assert_eq!(size(&tables, 2 << 30), None);
-    for at in [0x1000, 0x5_6000, 0x20_0000, 0x1234_5000, (1 << 30) + 0x777_7000] {
+    for at in [
+        0x1000,
+        0x5_6000,
+        0x20_0000,
+        0x1234_5000,
+        (1 << 30) + 0x777_7000,
+    ] {
         let (entry, size) = tables.lookup(base + at).unwrap();
         assert_eq!(entry & ADDRESS & !(size - 1) | at & (size - 1), at);
     }
@@ -62,10 +87,34 @@ fn the_largest_pages_that_fit_are_used() {
 fn mapping_twice_or_outside_is_refused() {
     let (mut tables, mut source) = tables();
     let va = FRAME_TABLE_BASE;
-    tables.map(va, 0x1000, 0x2000, Flags::DATA, 2, &mut source).unwrap();
-    assert_eq!(tables.map(va + 0x1000, 0, 0x1000, Flags::DATA, 1, &mut source), Err(MapError::Occupied));
-    tables.map(va + (2 << 20), 2 << 20, 2 << 20, Flags::DATA, 2, &mut source).unwrap();
-    assert_eq!(tables.map(va + (2 << 20) + 0x1000, 0, 0x1000, Flags::DATA, 1, &mut source), Err(MapError::Occupied));
+    tables
+        .map(va, 0x1000, 0x2000, Flags::DATA, 2, &mut source)
+        .unwrap();
+    assert_eq!(
+        tables.map(va + 0x1000, 0, 0x1000, Flags::DATA, 1, &mut source),
+        Err(MapError::Occupied)
+    );
+    tables
+        .map(
+            va + (2 << 20),
+            2 << 20,
+            2 << 20,
+            Flags::DATA,
+            2,
+            &mut source,
+        )
+        .unwrap();
+    assert_eq!(
+        tables.map(
+            va + (2 << 20) + 0x1000,
+            0,
+            0x1000,
+            Flags::DATA,
+            1,
+            &mut source
+        ),
+        Err(MapError::Occupied)
+    );
     for (va, phys, len) in [
         (va + 1, 0, 0x1000),
         (va, 0, 0x800),
@@ -76,7 +125,11 @@ fn mapping_twice_or_outside_is_refused() {
         (u64::MAX - 0xfff, 0, 0x1000),
         (va, ADDRESS, 0x2000),
     ] {
-        assert_eq!(tables.map(va, phys, len, Flags::DATA, 1, &mut source), Err(MapError::BadRange), "{va:#x}");
+        assert_eq!(
+            tables.map(va, phys, len, Flags::DATA, 1, &mut source),
+            Err(MapError::BadRange),
+            "{va:#x}"
+        );
     }
 }
 
@@ -84,7 +137,10 @@ fn mapping_twice_or_outside_is_refused() {
 fn running_out_of_frames_is_an_error() {
     let (mut tables, _) = tables();
     let mut few = Source(4094);
-    assert_eq!(tables.map(IOREMAP_BASE, 0, 0x1000, Flags::DATA, 1, &mut few), Err(MapError::OutOfMemory));
+    assert_eq!(
+        tables.map(IOREMAP_BASE, 0, 0x1000, Flags::DATA, 1, &mut few),
+        Err(MapError::OutOfMemory)
+    );
     assert!(tables.lookup(IOREMAP_BASE).is_none());
     assert_eq!(tables.l1_table(IOREMAP_BASE), Err(MapError::OutOfMemory));
 }
@@ -96,7 +152,10 @@ fn both_views_of_the_m2p_show_the_same_frames() {
     let (ours, _) = tables.lookup(M2P_BASE + 0x3000).unwrap();
     let (theirs, _) = tables.lookup(M2P_RO_BASE + 0x3000).unwrap();
     assert_eq!(ours & ADDRESS, theirs & ADDRESS);
-    let (ours, theirs) = (Flags::from_bits_retain(ours), Flags::from_bits_retain(theirs));
+    let (ours, theirs) = (
+        Flags::from_bits_retain(ours),
+        Flags::from_bits_retain(theirs),
+    );
     assert!(ours.contains(Flags::WRITABLE) && !ours.contains(Flags::USER));
     assert!(!theirs.contains(Flags::WRITABLE) && theirs.contains(Flags::USER));
     assert!(ours.contains(Flags::NO_EXECUTE) && theirs.contains(Flags::NO_EXECUTE));
@@ -108,7 +167,9 @@ fn both_views_of_the_m2p_show_the_same_frames() {
 fn nothing_is_writable_and_executable() {
     let (mut tables, mut source) = tables();
     for (va, range, flags) in image_sections() {
-        tables.map(va, range.start, range.len(), flags, 1, &mut source).unwrap();
+        tables
+            .map(va, range.start, range.len(), flags, 1, &mut source)
+            .unwrap();
     }
     map_direct(&mut tables, 0x10_0000, 0x100_0000, &mut source).unwrap();
     for (va, range, flags) in image_sections() {
@@ -118,7 +179,10 @@ fn nothing_is_writable_and_executable() {
         let (alias, _) = tables.lookup(DIRECT_MAP_BASE + range.start).unwrap();
         let alias = Flags::from_bits_retain(alias);
         assert!(alias.contains(Flags::NO_EXECUTE));
-        assert_eq!(alias.contains(Flags::WRITABLE), flags.contains(Flags::WRITABLE));
+        assert_eq!(
+            alias.contains(Flags::WRITABLE),
+            flags.contains(Flags::WRITABLE)
+        );
     }
     let (entry, _) = tables.lookup(DIRECT_MAP_BASE + 0x80_0000).unwrap();
     assert!(Flags::from_bits_retain(entry).contains(Flags::WRITABLE | Flags::NO_EXECUTE));

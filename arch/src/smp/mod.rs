@@ -31,8 +31,13 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoLowMemory => f.write_str("no free memory below 1 MiB to start further CPUs with"),
-            Self::NoArea => write!(f, "the CPU has no area, or its number is not below {MAX_CPUS}"),
+            Self::NoLowMemory => {
+                f.write_str("no free memory below 1 MiB to start further CPUs with")
+            }
+            Self::NoArea => write!(
+                f,
+                "the CPU has no area, or its number is not below {MAX_CPUS}"
+            ),
             Self::Silent { apic_id } => write!(f, "the CPU with APIC id {apic_id} does not answer"),
         }
     }

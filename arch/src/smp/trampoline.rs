@@ -122,12 +122,25 @@ pub(super) fn write(page: u64, cpu: usize) {
     // SAFETY: taken from free memory for this purpose alone (`prepare`), inside the direct map.
     let frame = unsafe { RawFrame::new(PhysAddr(page).mfn()) };
     frame.write(0, code);
-    let put32 = |symbol: *const u8, value: u64| frame.write(offset(symbol), &(value as u32).to_le_bytes());
+    let put32 =
+        |symbol: *const u8, value: u64| frame.write(offset(symbol), &(value as u32).to_le_bytes());
     let put64 = |symbol: *const u8, value: u64| frame.write(offset(symbol), &value.to_le_bytes());
-    put32(&raw const trampoline_gdt_base, page + offset(&raw const trampoline_gdt) as u64);
-    put32(&raw const trampoline_target, page + offset(&raw const trampoline_long) as u64);
-    put64(&raw const trampoline_cr3, (&raw const boot_l4) as u64 - IMAGE_BASE);
-    put64(&raw const trampoline_high, (&raw const trampoline_in_image) as u64);
+    put32(
+        &raw const trampoline_gdt_base,
+        page + offset(&raw const trampoline_gdt) as u64,
+    );
+    put32(
+        &raw const trampoline_target,
+        page + offset(&raw const trampoline_long) as u64,
+    );
+    put64(
+        &raw const trampoline_cr3,
+        (&raw const boot_l4) as u64 - IMAGE_BASE,
+    );
+    put64(
+        &raw const trampoline_high,
+        (&raw const trampoline_in_image) as u64,
+    );
     put64(&raw const trampoline_final_cr3, crate::paging::idle_cr3());
     put64(&raw const trampoline_stack, info_address(cpu));
     put64(&raw const trampoline_cpu, cpu as u64);

@@ -33,8 +33,8 @@ use hypercall_abi::xen::{NR_VIRQS, Virq};
 
 pub use channel::Consumer;
 use channel::{Channel, State};
-pub use ops::{do_event_channel_op, reset};
 pub(crate) use ops::unmask;
+pub use ops::{do_event_channel_op, reset};
 
 use crate::domain::{Domain, DomainId, Vcpu};
 use crate::host::host;

@@ -253,8 +253,7 @@ fn the_unmask_notification_ends_what_is_unmasked() {
 #[test]
 fn mapping_refusals() {
     let [d, u] = machine();
-    let attempt =
-        |d: &Arc<Domain>, op: PhysdevMapPirq| call(d, PhysdevOp::MAP_PIRQ, &mut { op });
+    let attempt = |d: &Arc<Domain>, op: PhysdevMapPirq| call(d, PhysdevOp::MAP_PIRQ, &mut { op });
     for index in [-1, 0, GSIS as i32, i32::MAX, i32::MIN] {
         assert_eq!(attempt(&d, map(index, -1)), Err(Errno::EINVAL), "{index}");
     }

@@ -12,8 +12,13 @@ mod number {
     pub const UCODE_REV: u32 = 0x8b;
     pub const SYSENTER_CS: u32 = 0x174;
     pub const SYSENTER_EIP: u32 = 0x176;
+    pub const MCG_CAP: u32 = 0x179;
+    pub const MCG_STATUS: u32 = 0x17a;
     pub const MISC_ENABLE: u32 = 0x1a0;
     pub const PAT: u32 = 0x277;
+    /// First of four registers of each machine-check bank: control, status, address, misc.
+    pub const MC0_CTL: u32 = 0x400;
+    pub const MC_LAST: u32 = MC0_CTL + 4 * super::MACHINE_CHECK_BANKS - 1;
     pub const EFER: u32 = 0xc000_0080;
     pub const FS_BASE: u32 = 0xc000_0100;
     pub const GS_BASE: u32 = 0xc000_0101;
@@ -36,6 +41,9 @@ pub const PAT_VALUE: u64 = 0x0000_0501_0007_0406;
 /// EFER as a PV guest sees it: SCE, LME, LMA, NX.
 const EFER_VIEW: u64 = 0xd01;
 
+/// Machine-check banks that a guest sees: two, always empty. Real ones are the hypervisor's (as under Xen's vMCE).
+const MACHINE_CHECK_BANKS: u32 = 2;
+
 /// RDMSR. `None`: #GP.
 pub fn read(cx: &Context, msr: u32) -> Option<u64> {
     Some(match msr {
@@ -53,6 +61,15 @@ pub fn read(cx: &Context, msr: u32) -> Option<u64> {
         }
         number::PATCH_LEVEL | number::PLATFORM_ID => 0,
         number::MISC_ENABLE => arch::cpu::msr::try_read(msr).ok()?,
+        number::MCG_CAP => MACHINE_CHECK_BANKS.into(),
+        number::MCG_STATUS => 0,
+        number::MC0_CTL..=number::MC_LAST => {
+            if (msr - number::MC0_CTL) % 4 == 0 {
+                u64::MAX
+            } else {
+                0
+            }
+        }
         number::SYSENTER_CS..=number::SYSENTER_EIP => 0,
         number::TSC_AUX => 0,
         number::SYSCFG
@@ -83,6 +100,8 @@ pub fn write(cx: &Context, msr: u32, value: u64) -> Option<()> {
         // Loading microcode is the hypervisor's business (platform_op); a trigger by wrmsr has no effect.
         number::UCODE_WRITE | number::UCODE_REV if cx.domain.privileged => {}
         number::SYSENTER_CS..=number::SYSENTER_EIP => {}
+        // Clearing what is clear; control bits of empty banks.
+        number::MCG_STATUS | number::MC0_CTL..=number::MC_LAST => {}
         number::XEN_HYPERCALL_PAGE => return write_hypercall_page(cx, value),
         _ => {
             log::debug!(
