@@ -23,7 +23,7 @@ multiboot1_header:
     .long image_start - {base}
     .long data_end - {base}
     .long bss_end - {base}
-    .long oxen_start - {base}
+    .long image_entry - {base}
 
 .balign 8
 multiboot2_header:
@@ -38,7 +38,7 @@ multiboot2_header:
     .balign 8
     .short 3, 0                         // entry address
     .long 12
-    .long oxen_start - {base}
+    .long image_entry - {base}
     .balign 8
     .short 4, 1                         // console: EGA text is understood
     .long 12
@@ -64,8 +64,8 @@ multiboot2_end:
 .code32
 pvh_start:
     mov ${pvh}, %eax
-.global oxen_start
-oxen_start:
+.global image_entry
+image_entry:
     cli
     cld
     mov $(boot_stack_end - 512 - {base}), %esp

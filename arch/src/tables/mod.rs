@@ -50,16 +50,19 @@ pub fn load(cpu: usize) {
 /// Continues on CPU 0's own main stack, with guard pages around it; the boot stack is not used again.
 #[cfg(target_os = "none")]
 pub fn continue_on_main_stack(f: fn() -> !) -> ! {
-    extern "C" fn go(f: fn() -> !) -> ! {
-        f()
+    extern "C" fn go(f: *const fn() -> !) -> ! {
+        // SAFETY: points to the copy below.
+        unsafe { f.read()() }
     }
     let top = crate::percpu::info_address(0);
+    // On the old stack, which stays mapped.
+    let copy = f;
     // SAFETY: the area's stack is mapped and unused; nothing of the old stack is needed any more, as `f` captures
     // nothing and never returns.
     unsafe {
         core::arch::asm!(
             "mov rsp, {top}", "xor ebp, ebp", "call {go}", "ud2",
-            top = in(reg) top, go = sym go, in("rdi") f, options(noreturn)
+            top = in(reg) top, go = sym go, in("rdi") &raw const copy, options(noreturn)
         )
     }
 }
