@@ -37,6 +37,8 @@ pub(super) mod count {
 pub(super) mod flags {
     /// Someone other than the owner had it mapped, so the owner's CPUs are not all that may cache translations.
     pub const FOREIGN: u8 = 1 << 0;
+    /// Its owner's teardown has been at it; it is in that list of its owner's.
+    pub const LEFT: u8 = 1 << 1;
 }
 
 /// The owner of pages that belong to nobody (`DOMID_INVALID`).

@@ -8,7 +8,7 @@ use arch::sync::SpinLock;
 use hypercall_abi::Errno;
 
 use super::buddy::Constraint;
-use super::frame_table::{self, PageInfo, PageList, PageRef, count, put_page, raw};
+use super::frame_table::{self, PageInfo, PageList, PageRef, count, flags, put_page, raw};
 use super::page_type::{self, Kind, PageType};
 use super::{CpuMask, Memory, tlb};
 use crate::domain::{Domain, DomainId};
@@ -19,6 +19,8 @@ use crate::preempt::Budget;
 #[derive(Debug, Default)]
 struct Account {
     pages: PageList,
+    /// Pages that the teardown gave up and someone still refers to.
+    left: PageList,
     max_pages: u64,
     /// Pages stolen from it whose place is kept for what comes in exchange.
     held: u64,
@@ -27,10 +29,13 @@ struct Account {
 }
 
 impl Account {
+    fn total(&self) -> u64 {
+        self.pages.len() + self.left.len()
+    }
+
     /// Whether `pages` more are within the limit.
     fn admits(&self, pages: u64) -> bool {
-        self.pages
-            .len()
+        self.total()
             .checked_add(self.held)
             .and_then(|n| n.checked_add(pages))
             .is_some_and(|n| n <= self.max_pages)
@@ -71,6 +76,7 @@ impl DomainMemory {
         Self {
             account: SpinLock::new(Account {
                 pages: PageList::new(),
+                left: PageList::new(),
                 max_pages: 0,
                 held: 0,
                 claimed: 0,
@@ -86,7 +92,7 @@ impl DomainMemory {
 
     /// Pages it has.
     pub fn tot_pages(&self) -> u64 {
-        self.account.lock().pages.len()
+        self.account.lock().total()
     }
 
     /// Most pages it may have.
@@ -313,7 +319,12 @@ impl Memory {
         if word & count::SHARED == 0
             && let Ok(owner) = host().domains.get(page.owner())
         {
-            owner.mem.account.lock().pages.remove(&self.frames, mfn);
+            let mut account = owner.mem.account.lock();
+            if page.flags.load(Ordering::Acquire) & flags::LEFT != 0 {
+                account.left.remove(&self.frames, mfn);
+            } else {
+                account.pages.remove(&self.frames, mfn);
+            }
         }
         self.m2p.clear(mfn);
         page.kind.store(0, Ordering::Release);
@@ -332,7 +343,7 @@ impl Memory {
             return Err(Errno::EINVAL);
         }
         let more = pages
-            .checked_sub(account.pages.len())
+            .checked_sub(account.total())
             .filter(|&m| m > 0)
             .ok_or(Errno::EINVAL)?;
         if !self.buddy.claim(more) {
@@ -473,30 +484,25 @@ impl Memory {
     }
 }
 
-/// Takes a domain's memory away, as far as the budget goes; `true` when nothing is left. Pages that others still refer
-/// to leave when those references go. The domain's vCPUs no longer run and hold no tables.
+/// Takes a dying domain's memory away, as far as the budget goes; `true` when every page has been given up. Those that
+/// others still refer to leave when the references go ([`DomainMemory::tot_pages`] counts them). The domain's vCPUs no
+/// longer run and hold no tables.
 pub fn relinquish(domain: &Domain, budget: &Budget) -> bool {
     let mm = &host().mm;
     if !super::finish_deferred(domain, budget) {
         return false;
     }
     loop {
-        let mut found = None;
-        let mut seen = 0;
-        domain.mem.for_each_page(|mfn| {
-            let page = mm.frames.known(mfn);
-            let kind = page.kind_word();
-            let idle = page.count_word() & count::ALLOCATED == 0
-                && !kind.has(Kind::PARTIAL)
-                && !kind.has(Kind::PINNED);
-            seen += 1;
-            if !idle {
-                found = frame_table::get_page(mfn, domain.id).ok();
+        let page = {
+            let account = domain.mem.account.lock();
+            let Some(mfn) = account.pages.first() else {
+                return true;
+            };
+            match frame_table::get_page(mfn, domain.id) {
+                Ok(page) => page,
+                // Another CPU is just freeing it.
+                Err(_) => return false,
             }
-            idle && seen < 1 << 14
-        });
-        let Some(page) = found else {
-            return true;
         };
         let (mfn, info) = (page.mfn(), page.info());
         if page_type::clear_pinned(info) {
@@ -508,6 +514,12 @@ pub fn relinquish(domain: &Domain, budget: &Budget) -> bool {
         }
         if page_type::finish(mfn, domain.id, budget) == page_type::Dropped::Suspended {
             return false;
+        }
+        {
+            let mut account = domain.mem.account.lock();
+            account.pages.remove(&mm.frames, mfn);
+            info.set_flag(flags::LEFT);
+            account.left.push(&mm.frames, mfn);
         }
         mm.release_allocation(&page);
         drop(page);

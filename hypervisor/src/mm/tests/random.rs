@@ -113,7 +113,7 @@ impl Guests {
                 let _ = mm::do_update_va_mapping(&cx, args);
             }
             12 => {
-                let va = GuestVa::new(u64::from(a & 7) << 12 | u64::from(a >> 3 & 3) * 8);
+                let va = GuestVa::new((u64::from(a & 7) << 12) | (u64::from(a >> 3 & 3) * 8));
                 let _ = mm::emulate_pte_write(&cx, va, 0, self.entry(b, c).0);
             }
             13 => {
