@@ -54,8 +54,15 @@ enum Chore {
     Test(test::Options),
 }
 
-fn main() -> Result<ExitCode> {
-    match Cli::parse().chore {
+fn main() -> ExitCode {
+    perform(Cli::parse().chore).unwrap_or_else(|error| {
+        eprintln!("x: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn perform(chore: Chore) -> Result<ExitCode> {
+    match chore {
         Chore::Setup => setup::run().map(|_| ExitCode::SUCCESS),
         Chore::Build => build::report().map(|()| ExitCode::SUCCESS),
         Chore::Run(options) => run::run(&options),

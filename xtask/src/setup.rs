@@ -173,18 +173,17 @@ fn major(version: &str) -> u32 {
     digits.parse().unwrap_or(0)
 }
 
-/// What apt would install, optionally from one suite.
-fn candidate(package: &str, suite: Option<&str>) -> Result<String> {
+/// What apt would install, optionally from one suite; nothing where apt does not know the suite.
+fn candidate(package: &str, suite: Option<&str>) -> String {
     let mut policy = cmd::command("apt-cache");
     if let Some(suite) = suite {
         policy.args(["-t", suite]);
     }
-    let text = cmd::output(policy.args(["policy", package]).env("LC_ALL", "C"))?;
-    Ok(text
-        .lines()
+    let text = cmd::output(policy.args(["policy", package]).env("LC_ALL", "C")).unwrap_or_default();
+    text.lines()
         .find_map(|line| line.trim().strip_prefix("Candidate: "))
         .unwrap_or("")
-        .to_owned())
+        .to_owned()
 }
 
 fn install_host_programs() -> Result<()> {
@@ -211,11 +210,11 @@ fn install_host_programs() -> Result<()> {
     }
     let mut args = vec!["install", "-y", "--no-install-recommends"];
     let backports = backports_suite()?;
-    if major(&candidate(QEMU[0], None)?) < QEMU_MAJOR {
-        if major(&candidate(QEMU[0], Some(&backports))?) < QEMU_MAJOR {
+    if major(&candidate(QEMU[0], None)) < QEMU_MAJOR {
+        if major(&candidate(QEMU[0], Some(&backports))) < QEMU_MAJOR {
             add_backports(&backports)?;
         }
-        if major(&candidate(QEMU[0], Some(&backports))?) >= QEMU_MAJOR {
+        if major(&candidate(QEMU[0], Some(&backports))) >= QEMU_MAJOR {
             args.extend(["-t", &backports]);
         } else {
             eprintln!("x: {backports} is not to be had; going on with an older QEMU");

@@ -16,4 +16,5 @@ cat <<'TEXT'
 
 TEXT
 say "shell"
-setsid cttyhack sh -l
+export PS1='dom0:\w# '
+setsid cttyhack sh
