@@ -137,6 +137,20 @@ impl RawFrame {
         }
     }
 
+    /// Writes the cache lines of a byte range back to memory and drops them, on all CPUs. Panics if the range leaves
+    /// the frame.
+    pub fn flush_cache(self, offset: usize, len: usize) {
+        assert!(offset <= PAGE_BYTES && len <= PAGE_BYTES - offset);
+        // 64-byte lines: every processor that Oxen runs on has them.
+        #[cfg(target_os = "none")]
+        for line in (offset & !63..offset + len).step_by(64) {
+            // SAFETY: the address is mapped RAM inside the frame; the instruction changes no memory contents.
+            unsafe {
+                core::arch::asm!("clflush [{}]", in(reg) self.base().add(line), options(nostack, preserves_flags));
+            }
+        }
+    }
+
     /// Fills the whole frame with zeroes.
     pub fn zero(self) {
         // SAFETY: the whole frame is mapped RAM without Rust objects (contract of `new`).
