@@ -28,6 +28,9 @@ use arch::sync::{RwLock, SpinLock};
 use hypercall_abi::Errno;
 use hypercall_abi::grant_table::{GNTTAB_NR_RESERVED_ENTRIES, GTF_READING, GTF_WRITING};
 use hypercall_abi::grant_table::{GTF_PERMIT_ACCESS, GTF_TRANSITIVE, GTF_TYPE_MASK};
+use hypercall_abi::memory::{
+    XENMEM_RESOURCE_GRANT_TABLE_ID_SHARED, XENMEM_RESOURCE_GRANT_TABLE_ID_STATUS,
+};
 
 use entry::{Active, Shared};
 use maptrack::Maptrack;
@@ -365,16 +368,31 @@ pub fn destroy(domain: &Domain) {
 }
 
 /// How many frames resource `id` of the domain's grant table has at most (XENMEM_acquire_resource); 0 for none.
-pub fn resource_max_frames(_domain: &crate::domain::Domain, _id: u32) -> u32 {
-    0
+pub fn resource_max_frames(domain: &Domain, id: u32) -> u32 {
+    let max = domain.grants.table.read().max_frames;
+    match id {
+        XENMEM_RESOURCE_GRANT_TABLE_ID_SHARED => max,
+        XENMEM_RESOURCE_GRANT_TABLE_ID_STATUS => status_frames_of(max),
+        _ => 0,
+    }
 }
 
-/// Frames `first..` of resource `id` of the domain's grant table, made if they do not exist yet. `EINVAL`.
+/// Frames `first..` of resource `id` of the domain's grant table, made if they do not exist yet. `EINVAL` beyond its
+/// limit or for another resource, `ENOMEM`.
 pub fn acquire_resource(
-    _domain: &crate::domain::Domain,
-    _id: u32,
-    _first: u64,
-    _frames: &mut [arch::addr::Mfn],
-) -> Result<(), hypercall_abi::Errno> {
-    Err(hypercall_abi::Errno::EINVAL)
+    domain: &Domain,
+    id: u32,
+    first: u64,
+    frames: &mut [Mfn],
+) -> Result<(), Errno> {
+    let first = u32::try_from(first).map_err(|_| Errno::EINVAL)?;
+    for (i, frame) in (0u32..).zip(frames) {
+        let index = first.checked_add(i).ok_or(Errno::EINVAL)?;
+        *frame = match id {
+            XENMEM_RESOURCE_GRANT_TABLE_ID_SHARED => grant_frame(domain, index)?,
+            XENMEM_RESOURCE_GRANT_TABLE_ID_STATUS => status_frame(domain, index)?,
+            _ => return Err(Errno::EINVAL),
+        };
+    }
+    Ok(())
 }

@@ -26,19 +26,19 @@ pub(super) fn transfer(cx: &Context, op: &GnttabTransfer) -> GntStatus {
     let to = match host().domains.get(DomainId(op.domid.0)) {
         Ok(to) => to,
         Err(_) => {
-            mm.free_stolen(mfn);
+            mm.discard_stolen(&cx.domain, mfn);
             return GntStatus::BAD_DOMAIN;
         }
     };
     let result = commit(cx, &to, op.r#ref, mfn).and_then(|version| {
-        mm.assign_page(&to, mfn)
+        mm.transfer_stolen(&cx.domain, &to, mfn)
             .map_err(|_| GntStatus::GENERAL_ERROR)?;
         Ok(version)
     });
     match result {
         Ok(version) => complete(&to, op.r#ref, mfn, version),
         Err(status) => {
-            mm.free_stolen(mfn);
+            mm.discard_stolen(&cx.domain, mfn);
             status
         }
     }

@@ -40,7 +40,7 @@ const fn table() -> [Handler; COUNT] {
         (Hypercall::SET_TIMER_OP, time::do_set_timer_op),
         (Hypercall::XEN_VERSION, control::do_xen_version),
         (Hypercall::CONSOLE_IO, console::do_console_io),
-        // pending: (Hypercall::GRANT_TABLE_OP, grant_table::do_grant_table_op),
+        (Hypercall::GRANT_TABLE_OP, grant_table::do_grant_table_op),
         (Hypercall::VM_ASSIST, pv::hypercalls::do_vm_assist),
         (
             Hypercall::UPDATE_VA_MAPPING_OTHERDOMAIN,

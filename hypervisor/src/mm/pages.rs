@@ -457,6 +457,14 @@ impl Memory {
         Ok(())
     }
 
+    /// Gives a stolen page to the allocator for good: `from` has it no more.
+    pub fn discard_stolen(&self, from: &Domain, mfn: Mfn) {
+        let mut account = from.mem.account.lock();
+        account.held = account.held.saturating_sub(1);
+        drop(account);
+        self.free_stolen(mfn);
+    }
+
     /// Gives a stolen page to the allocator.
     pub fn free_stolen(&self, mfn: Mfn) {
         self.m2p.clear(mfn);

@@ -314,6 +314,16 @@ fn setup_table_grows_up_to_the_limit() {
     assert_eq!(query(0).status, GntStatus::PERMISSION_DENIED);
     assert_eq!(grant_frame(&d[1], 4), Err(Errno::EINVAL));
     assert_eq!(status_frame(&d[1], 0), Err(Errno::EINVAL));
+    let mut two = [Mfn::INVALID; 2];
+    assert_eq!(acquire_resource(&d[1], 0, 2, &mut two), Ok(()));
+    assert_eq!(two.map(Ok), [grant_frame(&d[1], 2), grant_frame(&d[1], 3)]);
+    assert_eq!(acquire_resource(&d[1], 0, 3, &mut two), Err(Errno::EINVAL));
+    assert_eq!(acquire_resource(&d[1], 1, 0, &mut two), Err(Errno::EINVAL));
+    assert_eq!(acquire_resource(&d[1], 2, 0, &mut two), Err(Errno::EINVAL));
+    assert_eq!(
+        [0, 1, 2].map(|id| resource_max_frames(&d[1], id)),
+        [4, 1, 0]
+    );
     check_invariants(&d, &p);
     d[1].dying.store(true, Ordering::SeqCst);
     let free = host().mm.free_pages();
@@ -354,5 +364,5 @@ fn transfer_gives_a_page_away_for_good() {
     // One that is mapped cannot go.
     grant(&d[1], 9, 0, p[1][0], ACCESS);
     map(&d[0], 1, 9, 0x1000, HOST).unwrap();
-    assert_eq!(give(p[1][0].get(), 0, 20), GntStatus::GENERAL_ERROR);
+    assert_eq!(give(p[1][0].get(), 0, 20), GntStatus::BAD_PAGE);
 }
