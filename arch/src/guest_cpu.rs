@@ -57,6 +57,15 @@ impl ExtendedState {
         }
     }
 
+    /// The legacy (FXSAVE) region, for `vcpu_guest_context.fpu_ctxt`. The vCPU does not run.
+    pub fn legacy(&mut self) -> [u8; 512] {
+        let image = self.image(backend::xsave_size());
+        let offset = image as usize - self.bytes.as_ptr() as usize;
+        let mut fxsave = [0; 512];
+        fxsave.copy_from_slice(&self.bytes[offset..offset + 512]);
+        fxsave
+    }
+
     /// Saves the CPU's state here.
     pub fn save(&mut self) {
         let image = self.image(backend::xsave_size());

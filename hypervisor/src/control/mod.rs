@@ -6,17 +6,25 @@
 //! lines of platform_op, sysctl and domctl; structures that go back to a guest are built from zeroes, so that no
 //! padding carries anything out.
 
+mod bitmap;
 mod cpus;
+mod domain_info;
+mod domctl;
 mod off;
 mod platform;
+mod policy;
+mod sysctl;
 mod version;
+mod versions;
 
 #[cfg(test)]
 mod tests;
 
+pub use domctl::do_domctl;
 pub use off::{
     do_argo_op, do_dm_op, do_hvm_op, do_hypfs_op, do_kexec_op, do_tmem_op, do_xenoprof_op,
     do_xenpmu_op, do_xsm_op,
 };
 pub use platform::do_platform_op;
+pub use sysctl::do_sysctl;
 pub use version::{do_xen_version, set_command_line};

@@ -88,6 +88,8 @@ pub struct Control {
     pub handle: [u8; 16],
     /// Nanoseconds the guest's wall clock is set off (domctl settimeoffset), in seconds.
     pub time_offset_seconds: i64,
+    /// How often the tools paused the domain (domctl pausedomain); each is also counted in `Domain::pause_count`.
+    pub tool_pauses: u32,
 }
 
 impl Domain {

@@ -129,6 +129,11 @@ impl PageInfo {
             .is_ok()
     }
 
+    /// Whether a pin keeps its page-table type.
+    pub fn is_pinned(&self) -> bool {
+        self.kind_word().has(Kind::PINNED)
+    }
+
     /// Its type now, and how many uses of it there are.
     pub fn page_type(&self) -> (PageType, u32) {
         let kind = self.kind_word();

@@ -13,9 +13,9 @@ use crate::pv::{Callback, GDT_FRAMES, canonical, code_address_ok, descriptor, hy
 /// `VGCF_in_kernel` (public arch-x86/xen.h).
 const IN_KERNEL: u64 = 1 << 2;
 /// `VGCF_syscall_disables_events`.
-const SYSCALL_MASKS: u64 = 1 << 5;
+const SYSCALL_MASKS: u64 = 1 << 4;
 /// `VGCF_failsafe_disables_events`.
-const FAILSAFE_MASKS: u64 = 1 << 4;
+const FAILSAFE_MASKS: u64 = 1 << 3;
 
 /// The frame that a CR3 image of the ABI names (`xen_cr3_to_pfn`, the identity for 64-bit guests).
 const fn cr3_frame(cr3: u64) -> Mfn {

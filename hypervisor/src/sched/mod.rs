@@ -241,6 +241,15 @@ pub fn set_affinity(
     Ok(())
 }
 
+/// Ends a vCPU's SCHEDOP_pin_override, if there is one (domctl setvcpuaffinity with the force flag).
+pub fn end_pin_override(vcpu: &Arc<Vcpu>) {
+    if let Some(cx) = context(vcpu)
+        && let Ok(moved) = host().sched.pin_override(&cx, None, now())
+    {
+        poke(moved);
+    }
+}
+
 /// Pins vCPU n of a domain to pCPU n, as far as there are so many (`dom0_vcpus_pin`).
 pub fn pin_vcpus(domain: &Domain) -> Result<(), Errno> {
     let online = host().sched.online();

@@ -152,7 +152,8 @@ impl Scheduler {
         }
     }
 
-    pub(super) fn apic_id(&self, cpu: usize) -> Option<u32> {
+    /// Where interrupts for a pCPU go; none before it is in service.
+    pub fn apic_id(&self, cpu: usize) -> Option<u32> {
         Some(self.cpu(cpu)?.apic_id.load(Ordering::Relaxed)).filter(|&id| id != UNKNOWN)
     }
 

@@ -1,0 +1,196 @@
+//! domctl: domains, for the tools. Xen public/domctl.h.
+//!
+//! Creating, filling and destroying further domains is not here yet; those commands are refused and say so.
+
+mod life;
+mod memory;
+mod rights;
+mod vcpu;
+
+use alloc::sync::Arc;
+
+use hypercall_abi::domctl::*;
+use hypercall_abi::{Errno, GuestHandle};
+
+use crate::control::policy::{self, Policy};
+use crate::control::{domain_info, versions};
+use crate::domain::{Context, Domain, DomainId};
+use crate::event_channel;
+use crate::fail::{Args, Fail, Return};
+use crate::guest;
+use crate::host::host;
+
+/// `HYPERVISOR_domctl(op)`. `EFAULT` for a bad `op`, `EPERM` if the caller is not privileged, `EACCES` for an interface
+/// version that is not spoken here, `ESRCH` for a domain that is not there, `ENOSYS` for unknown commands.
+pub fn do_domctl(cx: &Context, args: Args) -> Return {
+    let from = GuestHandle::<Domctl>::new(args.0[0]);
+    let mut op = guest::read(from, 0)?;
+    if !cx.domain.privileged {
+        return Err(Errno::EPERM.into());
+    }
+    versions::domctl(op.interface_version)?;
+    let reply = match op.cmd {
+        DomctlCmd::CREATEDOMAIN => return Err(later(op.cmd).into()),
+        DomctlCmd::GETDOMAININFO => {
+            let domain = first_from(op.domain.0)?;
+            op.u.set_getdomaininfo(domain_info::of(&domain));
+            op.domain.0 = domain.id.0;
+            true
+        }
+        _ => {
+            let domain = host().domains.get(DomainId(op.domain.0))?;
+            match execute(cx, &domain, op.cmd, &mut op.u) {
+                // Somebody it waits for was busy: the vCPU comes back here after other work had its turn.
+                Err(Fail::Errno(Errno::EBUSY)) if waits(op.cmd) => {
+                    return Err(Fail::Continue(args));
+                }
+                result => result?,
+            }
+        }
+    };
+    if reply {
+        guest::write(from, 0, &op)?;
+    }
+    Ok(0)
+}
+
+/// Commands that wait until vCPUs do not run.
+fn waits(cmd: DomctlCmd) -> bool {
+    matches!(
+        cmd,
+        DomctlCmd::PAUSEDOMAIN | DomctlCmd::GETVCPUCONTEXT | DomctlCmd::GETTSCINFO
+    )
+}
+
+/// getdomaininfo answers for the first domain from an id up. `EINVAL` for reserved ids, `ESRCH` if there is none.
+fn first_from(id: u16) -> Result<Arc<Domain>, Errno> {
+    if id >= DomainId::FIRST_RESERVED {
+        return Err(Errno::EINVAL);
+    }
+    host().domains.next(id).ok_or(Errno::ESRCH)
+}
+
+/// What belongs to the life of further domains.
+fn later(cmd: DomctlCmd) -> Errno {
+    log::warn!("domctl {cmd:?} refused: this version runs dom0 only");
+    Errno::EOPNOTSUPP
+}
+
+/// Runs a command; true if it has an answer in `u`.
+fn execute(
+    cx: &Context,
+    domain: &Arc<Domain>,
+    cmd: DomctlCmd,
+    u: &mut DomctlU,
+) -> Result<bool, Fail> {
+    let own = Arc::ptr_eq(domain, &cx.domain);
+    match cmd {
+        DomctlCmd::PAUSEDOMAIN => life::pause(cx, domain)?,
+        DomctlCmd::UNPAUSEDOMAIN => life::unpause(domain)?,
+        DomctlCmd::SETDOMAINHANDLE => domain.control.lock().handle = u.setdomainhandle().handle,
+        DomctlCmd::SETTIMEOFFSET => {
+            domain.control.lock().time_offset_seconds = u.settimeoffset().time_offset_seconds;
+            crate::time::update_domain_wallclock(domain);
+        }
+        DomctlCmd::MAX_VCPUS => life::max_vcpus(cx, domain, u.max_vcpus().max)?,
+        // Commands that pause the domain cannot be about the caller's own.
+        DomctlCmd::RESUMEDOMAIN
+        | DomctlCmd::DESTROYDOMAIN
+        | DomctlCmd::SETVCPUCONTEXT
+        | DomctlCmd::SETDEBUGGING
+        | DomctlCmd::SOFT_RESET
+        | DomctlCmd::SHADOW_OP
+        | DomctlCmd::SETTSCINFO
+        | DomctlCmd::SET_CPU_POLICY
+        | DomctlCmd::GETTSCINFO
+            if own =>
+        {
+            return Err(Errno::EINVAL.into());
+        }
+        DomctlCmd::RESUMEDOMAIN => crate::sched::domain_resume(domain),
+        DomctlCmd::MAX_MEM => memory::set_limit(domain, u.max_mem().max_memkb),
+        DomctlCmd::GETPAGEFRAMEINFO3 => memory::frame_types(domain, &u.getpageframeinfo3())?,
+        DomctlCmd::HYPERCALL_INIT => memory::hypercall_page(domain, u.hypercall_init().gmfn)?,
+        // A PV guest maps device memory by its own page tables.
+        DomctlCmd::MEMORY_MAPPING => {}
+        DomctlCmd::GETVCPUINFO => {
+            u.set_getvcpuinfo(vcpu::info(domain, u.getvcpuinfo().vcpu)?);
+            return Ok(true);
+        }
+        DomctlCmd::GETVCPUCONTEXT => vcpu::context(cx, domain, &u.vcpucontext())?,
+        DomctlCmd::GETVCPUAFFINITY => vcpu::affinity(domain, &u.vcpuaffinity())?,
+        DomctlCmd::SETVCPUAFFINITY => vcpu::set_affinity(domain, &u.vcpuaffinity())?,
+        DomctlCmd::GETNODEAFFINITY => vcpu::node_affinity(&u.nodeaffinity())?,
+        DomctlCmd::SETNODEAFFINITY => vcpu::set_node_affinity(&u.nodeaffinity())?,
+        DomctlCmd::SCHEDULER_OP => {
+            u.set_scheduler_op(vcpu::scheduler(domain, u.scheduler_op())?);
+            return Ok(true);
+        }
+        DomctlCmd::GET_VCPU_MSRS => {
+            u.set_vcpu_msrs(vcpu::msrs(cx, domain, u.vcpu_msrs())?);
+            return Ok(true);
+        }
+        DomctlCmd::GET_ADDRESS_SIZE => {
+            u.set_address_size(DomctlAddressSize { size: 64 });
+            return Ok(true);
+        }
+        DomctlCmd::GET_CPU_POLICY => {
+            u.set_cpu_policy(cpu_policy(u.cpu_policy())?);
+            return Ok(true);
+        }
+        DomctlCmd::SET_VIRQ_HANDLER => {
+            event_channel::set_global_virq_handler(domain, u.set_virq_handler().virq)?;
+        }
+        DomctlCmd::IOMEM_PERMISSION => rights::memory(domain, &u.iomem_permission())?,
+        DomctlCmd::IOPORT_PERMISSION => rights::ports(cx, domain, &u.ioport_permission())?,
+        DomctlCmd::IRQ_PERMISSION => rights::interrupt(cx, domain, &u.irq_permission())?,
+        DomctlCmd::DESTROYDOMAIN
+        | DomctlCmd::SETVCPUCONTEXT
+        | DomctlCmd::SOFT_RESET
+        | DomctlCmd::SETTSCINFO
+        | DomctlCmd::GETTSCINFO
+        | DomctlCmd::SET_ADDRESS_SIZE
+        | DomctlCmd::SET_CPU_POLICY
+        | DomctlCmd::SETVNUMAINFO
+        | DomctlCmd::SUBSCRIBE => return Err(later(cmd).into()),
+        // For HVM guests, introspection or an IOMMU.
+        DomctlCmd::SHADOW_OP
+        | DomctlCmd::SETDEBUGGING
+        | DomctlCmd::GETHVMCONTEXT
+        | DomctlCmd::SETHVMCONTEXT
+        | DomctlCmd::GETHVMCONTEXT_PARTIAL
+        | DomctlCmd::SENDTRIGGER
+        | DomctlCmd::ASSIGN_DEVICE
+        | DomctlCmd::DEASSIGN_DEVICE
+        | DomctlCmd::TEST_ASSIGN_DEVICE
+        | DomctlCmd::GET_DEVICE_GROUP
+        | DomctlCmd::BIND_PT_IRQ
+        | DomctlCmd::UNBIND_PT_IRQ
+        | DomctlCmd::IOPORT_MAPPING
+        | DomctlCmd::VM_EVENT_OP
+        | DomctlCmd::MONITOR_OP
+        | DomctlCmd::VMTRACE_OP
+        | DomctlCmd::SET_TARGET
+        | DomctlCmd::GET_PAGING_MEMPOOL_SIZE
+        | DomctlCmd::SET_PAGING_MEMPOOL_SIZE => return Err(Errno::EOPNOTSUPP.into()),
+        DomctlCmd::PSR_CMT_OP | DomctlCmd::PSR_ALLOC => return Err(Errno::ENODEV.into()),
+        // The debugger's interface (gdbsx), memory sharing and what else is not built in.
+        _ => return Err(Errno::ENOSYS.into()),
+    }
+    Ok(false)
+}
+
+/// What the domain sees of CPUID; errors as for the sysctl of the same name.
+fn cpu_policy(mut op: DomctlCpuPolicy) -> Result<DomctlCpuPolicy, Errno> {
+    op.nr_leaves = if op.leaves.is_null() {
+        policy::MAX_LEAVES
+    } else {
+        Policy::Pv.write_leaves(op.leaves, op.nr_leaves)?
+    };
+    op.nr_msrs = if op.msrs.is_null() {
+        policy::MAX_MSRS
+    } else {
+        policy::write_msrs(op.msrs, op.nr_msrs)?
+    };
+    Ok(op)
+}
