@@ -81,7 +81,7 @@ impl Iterator for Frames {
 
     fn next(&mut self) -> Option<CodeAddress> {
         let readable = self.rbp != 0
-            && self.rbp % 8 == 0
+            && self.rbp.is_multiple_of(8)
             && self
                 .rbp
                 .checked_add(16)

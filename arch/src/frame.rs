@@ -75,7 +75,7 @@ impl RawFrame {
 
     #[inline]
     fn word<A>(self, offset: usize) -> &'static A {
-        assert!(offset % size_of::<A>() == 0 && offset <= PAGE_BYTES - size_of::<A>());
+        assert!(offset.is_multiple_of(size_of::<A>()) && offset <= PAGE_BYTES - size_of::<A>());
         // SAFETY: the frame is mapped RAM (contract of `new`), the offset is aligned and inside it, and `A` is an
         // atomic integer type (only used so in this file), valid for any bit pattern and any concurrent access.
         unsafe { &*self.base().add(offset).cast::<A>() }

@@ -176,9 +176,6 @@ impl Window {
         phys.checked_add(len)?;
         Some(Self { base: phys })
     }
-    pub(crate) fn map_combining(phys: u64, len: u64) -> Option<Self> {
-        Self::map(phys, len)
-    }
     fn bytes<const N: usize>(&self, offset: usize) -> [u8; N] {
         with(|p| {
             std::array::from_fn(|n| {

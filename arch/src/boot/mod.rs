@@ -86,6 +86,7 @@ static mut BOOT_INFO: BootInfo = BootInfo::new();
 #[cfg(target_os = "none")]
 unsafe extern "C" {
     /// The hypervisor's entry, defined by [`crate::entry_points!`].
+    #[allow(improper_ctypes, reason = "both sides are Rust; a reference is an address")]
     safe fn oxen_boot(info: &'static BootInfo) -> !;
 }
 
@@ -93,7 +94,7 @@ unsafe extern "C" {
 #[cfg(target_os = "none")]
 extern "C" fn boot_entry(magic: u32, address: u32) -> ! {
     // SAFETY: runs once, on the only CPU, before anyone else can name the static.
-    let info: &'static mut BootInfo = unsafe { &mut *(&raw mut BOOT_INFO) };
+    let info: &'static mut BootInfo = unsafe { (&raw mut BOOT_INFO).as_mut() }.expect("a static");
     // SAFETY: the early tables map the first 4 GiB at the direct map's base; nothing else owns memory yet.
     let memory = unsafe { Physical::new(1 << 32) };
     crate::percpu::init_boot_cpu();

@@ -4,10 +4,11 @@ use super::features::features;
 #[cfg_attr(not(target_os = "none"), allow(unused_imports))]
 use super::msr;
 
-bitflags::bitflags! {
+#[allow(missing_docs, reason = "the manuals' names")]
+mod bits {
+    bitflags::bitflags! {
     /// CR4 (Intel SDM 3A, 2.5; AMD APM 2, 3.1.7).
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    #[allow(missing_docs)]
     pub struct Cr4: u64 {
         const VME = 1 << 0;
         const PVI = 1 << 1;
@@ -27,7 +28,9 @@ bitflags::bitflags! {
         const SMEP = 1 << 20;
         const SMAP = 1 << 21;
     }
+    }
 }
+pub use bits::Cr4;
 
 /// The bits of CR4 that follow the running guest.
 pub const GUEST_CR4: Cr4 = Cr4::TSD

@@ -65,6 +65,12 @@ pub struct EntryBlock {
     _reserved: [u64; 31],
 }
 
+impl Default for EntryBlock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl EntryBlock {
     /// As it is before the first entry.
     pub const fn new() -> Self {

@@ -1,5 +1,6 @@
 //! Device memory: a window of the address space, filled from its start and never given back.
 
+#[cfg(target_os = "none")]
 use super::layout::{IOREMAP_BASE, IOREMAP_SIZE};
 use super::table::{Flags, FrameSource};
 use super::{MapError, with_tables};
@@ -34,16 +35,20 @@ impl CacheMode {
     }
 }
 
+/// Gives a zeroed frame.
+type TakeFrame = fn() -> Option<Mfn>;
+
 /// The next free address; the first page is the temporary mapping of [`read_physical`].
+#[cfg(target_os = "none")]
 static NEXT: SpinLock<u64> = SpinLock::new(IOREMAP_BASE + PAGE_SIZE);
 /// The page allocator, once there is one.
-static SOURCE: SpinLock<Option<fn() -> Option<Mfn>>> = SpinLock::new(None);
+static SOURCE: SpinLock<Option<TakeFrame>> = SpinLock::new(None);
 
 /// Frames put aside at boot for page tables.
 static RESERVE: SpinLock<[Option<Mfn>; 32]> = SpinLock::new([None; 32]);
 
 /// From now on tables of late mappings come from here (zeroed frames), no longer from the reserve made at boot.
-pub fn set_frame_source(source: fn() -> Option<Mfn>) {
+pub fn set_frame_source(source: TakeFrame) {
     *SOURCE.lock() = Some(source);
 }
 
@@ -193,11 +198,11 @@ pub fn ioremap(start: PhysAddr, len: u64, mode: CacheMode) -> Result<IoMem, MapE
     {
         let window = crate::sim::Window::map(start.get(), len).ok_or(MapError::BadRange)?;
         let _ = (end, mode.small_flags());
-        return Ok(IoMem {
+        Ok(IoMem {
             base: start.get(),
             len,
             window,
-        });
+        })
     }
     #[cfg(target_os = "none")]
     {

@@ -34,6 +34,7 @@ impl fmt::Display for AreaError {
 }
 
 /// Offsets in the area.
+#[cfg(target_os = "none")]
 pub(super) const LDT_WINDOW: u64 = 0x1_0000;
 const STACKS: u64 = 0x2_0000;
 const SYSCALL_STUB: u64 = 0x3_0000;

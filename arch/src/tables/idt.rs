@@ -1,8 +1,10 @@
 //! The interrupt descriptor table, one for all CPUs (Intel SDM 3A, 6.14.1).
 
+#[cfg(any(test, target_os = "none"))]
 use super::ist;
 
 /// The IST stack of a vector; 0: none.
+#[cfg(any(test, target_os = "none"))]
 pub(super) const fn ist_of(vector: u8) -> u8 {
     match vector {
         1 => ist::DEBUG,
@@ -14,6 +16,7 @@ pub(super) const fn ist_of(vector: u8) -> u8 {
 }
 
 /// Who may use the vector with INT: breakpoint, overflow, and the system call of 32-bit programs.
+#[cfg(any(test, target_os = "none"))]
 pub(super) const fn dpl_of(vector: u8) -> u8 {
     match vector {
         3 | 4 | 0x80 => 3,
@@ -22,6 +25,7 @@ pub(super) const fn dpl_of(vector: u8) -> u8 {
 }
 
 /// An interrupt gate to `target` with the hypervisor's code selector.
+#[cfg(any(test, target_os = "none"))]
 pub(super) const fn gate(target: u64, ist: u8, dpl: u8) -> [u64; 2] {
     let low = (target & 0xffff)
         | crate::entry::selector::HYPERVISOR_CS << 16
