@@ -100,6 +100,9 @@ pub(super) fn batch(
             break Err(TypeError::Restart);
         }
         if let Err(error) = each(u64::from(done), &budget) {
+            if let TypeError::Errno(errno) = error {
+                refused(cx, done, errno);
+            }
             break Err(error);
         }
         done += 1;
@@ -137,6 +140,15 @@ pub(super) fn batch(
             value.map(|()| 0).map_err(Fail::from)
         }
     }
+}
+
+#[cold]
+fn refused(cx: &Context, request: u32, errno: Errno) {
+    log::debug!(
+        "d{}v{}: mmu_update or mmuext_op request {request} refused: {errno:?}",
+        cx.domain.id.0,
+        cx.vcpu.id
+    );
 }
 
 /// The domain whose page tables are meant, if not the caller: the upper half of the argument, less one.

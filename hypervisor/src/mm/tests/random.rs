@@ -155,8 +155,14 @@ impl Guests {
     }
 }
 
+/// `PROPTEST_CASES` asks for more.
+fn config() -> ProptestConfig {
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok());
+    ProptestConfig::with_cases(cases.unwrap_or(48))
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(config())]
     #[test]
     fn the_books_balance_after_anything(
         acts in prop::collection::vec((any::<u8>(), any::<u16>(), any::<u16>(), any::<u32>()), 50..400)
