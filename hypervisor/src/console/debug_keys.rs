@@ -20,6 +20,11 @@ const KEYS: &[Key] = &[
         act: memory,
     },
     Key {
+        key: b'f',
+        does: "check every page's reference and type counts",
+        act: audit,
+    },
+    Key {
         key: b'q',
         does: "domains and vCPUs",
         act: domains,
@@ -71,6 +76,18 @@ fn memory() {
             d.mem.max_pages()
         )
     });
+}
+
+/// Pages that the event channels or grants keep references to are among the differences.
+fn audit() {
+    let differences = crate::mm::audit::audit(&[]);
+    log::info!(
+        "{} pages differ from what refers to them",
+        differences.len()
+    );
+    for difference in differences.iter().take(16) {
+        log::info!(" {difference}");
+    }
 }
 
 fn domains() {

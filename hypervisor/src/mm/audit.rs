@@ -81,8 +81,8 @@ impl Sums {
     }
 }
 
-/// Compares all pages. `stored` are references that the hypervisor keeps elsewhere (GDT frames, `vcpu_info` pages, grant
-/// mappings of this moment): page and, if it is typed, the type. An empty result means that the books balance.
+/// Compares all pages. `stored` are references that the hypervisor keeps elsewhere (FIFO event pages, grants' own
+/// references): page and, if it is typed, the type. An empty result means that the books balance.
 pub fn audit(stored: &[(Mfn, Option<PageType>)]) -> Vec<Difference> {
     let mm = &host().mm;
     let frames = mm.frames.len() as usize;
@@ -123,9 +123,22 @@ pub fn audit(stored: &[(Mfn, Option<PageType>)]) -> Vec<Difference> {
     }
     host().domains.for_each(|domain| {
         for vcpu in domain.vcpus() {
-            let tables = vcpu.pv().state().tables;
-            for l4 in [tables.kernel, tables.user].into_iter().flatten() {
+            let state = vcpu.pv().state();
+            for l4 in [state.tables.kernel, state.tables.user]
+                .into_iter()
+                .flatten()
+            {
                 sums.typed(l4, PageType::L4);
+            }
+            for &mfn in state.gdt.iter().chain(&state.ldt_frames) {
+                if mfn != Mfn::INVALID {
+                    sums.typed(mfn, PageType::SegDesc);
+                }
+            }
+            if let Some(slot) = *vcpu.info.lock()
+                && slot.frame != domain.shared_info
+            {
+                sums.typed(slot.frame.mfn(), PageType::Writable);
             }
         }
     });
