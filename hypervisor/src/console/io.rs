@@ -10,8 +10,8 @@ use crate::preempt::Budget;
 
 /// Bytes copied at a time.
 const CHUNK: usize = 128;
-/// What a chunk costs: a slow serial line makes it expensive.
-const CHUNK_UNITS: u32 = 128;
+/// What a chunk costs: all there is, because a serial line takes milliseconds for it.
+const CHUNK_UNITS: u32 = crate::preempt::UNITS;
 
 /// Writes a privileged domain's bytes to the serial ports, or reads what was typed. `EPERM` for others.
 pub fn do_console_io(cx: &Context, args: Args) -> Return {

@@ -1,10 +1,11 @@
 //! The `log` back end: thresholds, the `(XEN)` prefix that tools and habits look for, ring and sinks.
 
 use core::fmt::{self, Write};
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use arch::boot::{BootInfo, FramebufferKind};
 use arch::console::framebuffer::FramebufferInfo;
+use arch::sync::SpinLock;
 
 use crate::options::{Consoles, Level, Options};
 
@@ -12,34 +13,108 @@ use crate::options::{Consoles, Level, Options};
 pub const GUEST: &str = "guest";
 
 static HOST_LEVEL: AtomicU8 = AtomicU8::new(log::LevelFilter::Info as u8);
-static GUEST_LEVEL: AtomicU8 = AtomicU8::new(log::LevelFilter::Warn as u8);
+static GUEST_LEVEL: AtomicU8 = AtomicU8::new(log::LevelFilter::Off as u8);
+/// Up to these levels, messages are printed at a bounded rate.
+static HOST_LIMITED: AtomicU8 = AtomicU8::new(log::LevelFilter::Info as u8);
+static GUEST_LIMITED: AtomicU8 = AtomicU8::new(log::LevelFilter::Warn as u8);
+/// Say when (`console_timestamps`).
+static TIMESTAMPS: AtomicBool = AtomicBool::new(false);
+/// A person asked: print everything.
+static ASKED: AtomicBool = AtomicBool::new(false);
+
+/// Runs `f` with every message printed.
+pub fn asked(f: impl FnOnce()) {
+    let before = ASKED.swap(true, Ordering::Relaxed);
+    f();
+    ASKED.store(before, Ordering::Relaxed);
+}
+
+/// So many messages of the limited levels ...
+const BURST: u32 = 10;
+/// ... in so many nanoseconds.
+const PERIOD: u64 = 5_000_000_000;
+
+/// The rate limit's state.
+struct Rate {
+    since: u64,
+    printed: u32,
+    dropped: u32,
+}
+
+static RATE: SpinLock<Rate> = SpinLock::new(Rate::new());
+
+impl Rate {
+    const fn new() -> Self {
+        Self {
+            since: 0,
+            printed: 0,
+            dropped: 0,
+        }
+    }
+
+    /// Whether one more message may be printed now, and how many were dropped before it.
+    fn admit(&mut self, now: u64) -> Option<u32> {
+        if now.saturating_sub(self.since) >= PERIOD {
+            self.since = now;
+            self.printed = 0;
+        }
+        if self.printed == BURST {
+            self.dropped += 1;
+            return None;
+        }
+        self.printed += 1;
+        Some(core::mem::take(&mut self.dropped))
+    }
+}
 
 struct Logger;
 
 impl log::Log for Logger {
     fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        let level = if metadata.target() == GUEST {
-            &GUEST_LEVEL
-        } else {
-            &HOST_LEVEL
-        };
-        metadata.level() as u8 <= level.load(Ordering::Relaxed)
+        let (_, limited) = levels(metadata);
+        metadata.level() as u8 <= limited || ASKED.load(Ordering::Relaxed)
     }
 
     fn log(&self, record: &log::Record<'_>) {
         if !self.enabled(record.metadata()) {
             return;
         }
-        let mut line = Line {
-            bytes: [0; 512],
-            used: 0,
-        };
-        let _ = line.write_str("(XEN) ");
-        let _ = line.write_fmt(*record.args());
-        line.end();
+        let (always, _) = levels(record.metadata());
+        if record.level() as u8 > always && !ASKED.load(Ordering::Relaxed) {
+            let admitted = RATE.lock().admit(arch::clock::now());
+            match admitted {
+                None => return,
+                Some(0) => {}
+                Some(dropped) => print(format_args!("({dropped} messages were left out)")),
+            }
+        }
+        print(*record.args());
     }
 
     fn flush(&self) {}
+}
+
+/// The levels for a message: printed always, and printed at a bounded rate.
+fn levels(metadata: &log::Metadata<'_>) -> (u8, u8) {
+    let (always, limited) = if metadata.target() == GUEST {
+        (&GUEST_LEVEL, &GUEST_LIMITED)
+    } else {
+        (&HOST_LEVEL, &HOST_LIMITED)
+    };
+    (
+        always.load(Ordering::Relaxed),
+        limited.load(Ordering::Relaxed),
+    )
+}
+
+fn print(args: fmt::Arguments<'_>) {
+    let mut line = Line {
+        bytes: [0; 512],
+        used: 0,
+    };
+    line.begin();
+    let _ = line.write_fmt(args);
+    line.end();
 }
 
 /// A message under construction; a longer one is cut, so that no message needs memory.
@@ -49,6 +124,16 @@ struct Line {
 }
 
 impl Line {
+    /// Starts with the prefix.
+    fn begin(&mut self) {
+        self.used = 0;
+        let _ = self.write_str("(XEN) ");
+        if TIMESTAMPS.load(Ordering::Relaxed) {
+            let now = arch::clock::now() / 1000;
+            let _ = write!(self, "[{:5}.{:06}] ", now / 1_000_000, now % 1_000_000);
+        }
+    }
+
     fn end(&mut self) {
         let used = self.used.min(self.bytes.len() - 1);
         self.bytes[used] = b'\n';
@@ -61,11 +146,7 @@ impl Write for Line {
         for &byte in text.as_bytes() {
             if byte == b'\n' {
                 self.end();
-                self.used = 0;
-                for &b in b"(XEN) " {
-                    self.bytes[self.used] = b;
-                    self.used += 1;
-                }
+                self.begin();
             } else if self.used < self.bytes.len() - 1 {
                 self.bytes[self.used] = byte;
                 self.used += 1;
@@ -102,10 +183,16 @@ pub fn start(options: &Options) {
         }
     }
     HOST_LEVEL.store(filter(options.log_level.always) as u8, Ordering::Relaxed);
+    HOST_LIMITED.store(filter(options.log_level.limited) as u8, Ordering::Relaxed);
     GUEST_LEVEL.store(
         filter(options.guest_log_level.always) as u8,
         Ordering::Relaxed,
     );
+    GUEST_LIMITED.store(
+        filter(options.guest_log_level.limited) as u8,
+        Ordering::Relaxed,
+    );
+    TIMESTAMPS.store(options.timestamps, Ordering::Relaxed);
     super::input::configure(options.switch_char, options.input_to_hypervisor);
     static LOGGER: Logger = Logger;
     if log::set_logger(&LOGGER).is_ok() {
@@ -136,5 +223,29 @@ pub fn attach_screen(options: &Options, info: &BootInfo) {
     };
     if !attached {
         log::debug!("the screen cannot be used as a console");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_is_admitted_and_then_a_pause_is_needed() {
+        let mut rate = Rate::new();
+        for i in 0..u64::from(BURST) {
+            assert_eq!(rate.admit(i), Some(0));
+        }
+        assert_eq!(rate.admit(100), None);
+        assert_eq!(rate.admit(PERIOD - 1), None);
+        assert_eq!(rate.admit(PERIOD), Some(2));
+        assert_eq!(rate.admit(PERIOD), Some(0));
+    }
+
+    #[test]
+    fn levels_of_the_options_are_those_of_messages() {
+        assert!(log::Level::Info as u8 <= filter(Level::Info) as u8);
+        assert!(log::Level::Debug as u8 > filter(Level::Info) as u8);
+        assert!(log::Level::Error as u8 > filter(Level::None) as u8);
     }
 }

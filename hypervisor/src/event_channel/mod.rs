@@ -13,6 +13,7 @@
 //! run queue lock or anything inner to it.
 
 mod channel;
+pub mod dump;
 mod fifo;
 mod ops;
 mod pin;

@@ -81,7 +81,9 @@ pub struct Options {
     pub dom0_vcpus_pin: bool,
     /// Message sinks.
     pub console: Consoles,
-    /// Serial ports that were configured.
+    /// Sinks that `console=` named.
+    named: Consoles,
+    /// Serial ports that were configured, or that `console=` names: those keep the firmware's speed.
     pub serial: [Option<SerialConfig>; 2],
     /// Messages of the hypervisor.
     pub log_level: Threshold,
@@ -107,8 +109,6 @@ pub struct Options {
     pub watchdog: bool,
     /// Deep idle states.
     pub cpuidle: bool,
-    /// Least console ring size in bytes.
-    pub ring_size: Option<u64>,
     /// Leave the screen to the hypervisor even when dom0 runs (`vga=keep`).
     pub keep_screen: bool,
     /// Show the dom0 builder's layout.
@@ -133,10 +133,12 @@ impl Default for Options {
             dom0_max_vcpus: (0, u32::MAX),
             dom0_vcpus_pin: false,
             console: Consoles::COM1 | Consoles::VGA,
+            named: Consoles::empty(),
             serial: [None, None],
+            // Xen prints what it gives no level, which is about what `info` is here.
             log_level: Threshold {
-                always: Level::Warning,
-                limited: Level::Warning,
+                always: Level::Info,
+                limited: Level::Info,
             },
             guest_log_level: Threshold {
                 always: Level::None,
@@ -152,7 +154,6 @@ impl Default for Options {
             memory_limit: None,
             watchdog: false,
             cpuidle: true,
-            ring_size: None,
             keep_screen: false,
             verbose_dom0: false,
             pcid: true,
@@ -193,6 +194,7 @@ const KNOWN: &[&str] = &[
     "clocksource",
     "cmci-threshold",
     "cmos-rtc-probe",
+    "conring_size",
     "console_to_ring",
     "core_parking",
     "cpu_type",
@@ -402,6 +404,11 @@ impl Options {
         for word in text.split_whitespace().take_while(|&w| w != "--") {
             options.word(word);
         }
+        for (index, port) in [Consoles::COM1, Consoles::COM2].into_iter().enumerate() {
+            if options.named.contains(port) && options.serial[index].is_none() {
+                options.serial[index] = Some(SerialConfig::pc(index));
+            }
+        }
         options
     }
 
@@ -489,12 +496,6 @@ impl Options {
                 if text == "force" { Some(true) } else { flag },
             ),
             "cpuidle" => put(&mut self.cpuidle, flag),
-            "conring_size" => put(
-                &mut self.ring_size,
-                amount::size(text)
-                    .filter(|(_, rest)| rest.is_empty())
-                    .map(|(n, _)| Some(n)),
-            ),
             "vga" => {
                 self.keep_screen |= text.split(',').any(|w| w == "keep");
                 true
@@ -566,6 +567,7 @@ impl Options {
             }
         }
         self.console = consoles;
+        self.named = consoles;
         true
     }
 
@@ -632,7 +634,6 @@ const IS_SET: &[&str] = &[
     "mem",
     "watchdog",
     "cpuidle",
-    "conring_size",
     "vga",
     "pcid",
     "smep",
@@ -718,6 +719,9 @@ mod tests {
         assert_eq!(o.memory_limit, Some(4 << 30));
         assert!(o.notes.is_empty(), "{:?}", o.notes);
         assert_eq!(Options::parse("console=none").console, Consoles::empty());
+        assert_eq!(Options::parse("").serial, [None, None]);
+        let pc = Some(SerialConfig::pc(1));
+        assert_eq!(Options::parse("console=com2,vga").serial, [None, pc]);
         assert_eq!(Options::parse("dom0_max_vcpus=-3").dom0_max_vcpus, (0, 3));
         assert_eq!(Options::parse("reboot=no").reboot, RebootMethod::Never);
         assert_eq!(
