@@ -47,9 +47,12 @@ pub(super) struct Slot {
     next: AtomicU32,
 }
 
+/// Slots of [`CHUNK`] handles, once they exist.
+type Chunk = Once<Box<[Slot]>>;
+
 /// A domain's handles.
 pub(super) struct Maptrack {
-    chunks: Once<Box<[Once<Box<[Slot]>>]>>,
+    chunks: Once<Box<[Chunk]>>,
     /// Chunks that exist; the lock orders their creation.
     count: SpinLock<u32>,
     /// Chunks there may be.

@@ -187,7 +187,11 @@ fn handles_run_out_at_the_limit() {
             1,
             done % 4,
             0x1000 + u64::from(done) * 0x1000,
-            if done / 4 % 2 == 0 { HOST } else { HOST | RO },
+            if (done / 4).is_multiple_of(2) {
+                HOST
+            } else {
+                HOST | RO
+            },
         ) {
             Ok(_) => done += 1,
             Err(status) => break status,

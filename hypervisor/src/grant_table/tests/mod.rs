@@ -45,8 +45,8 @@ fn machine(count: u16, pages: usize) -> (Vec<Arc<Domain>>, Vec<Vec<Mfn>>) {
         mm: Memory::new(Layout {
             frame_table: Box::leak(table.into_boxed_slice()),
             m2p: Box::leak(m2p.into_boxed_slice()),
-            ram: vec![0..FRAMES],
-            free: vec![0x100..FRAMES],
+            ram: core::iter::once(0..FRAMES).collect(),
+            free: core::iter::once(0x100..FRAMES).collect(),
             nodes: Vec::new(),
             denied: Vec::new(),
             hypervisor_l4: [0; 16],
