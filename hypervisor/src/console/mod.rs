@@ -8,6 +8,9 @@ mod io;
 mod logger;
 pub mod ring;
 
+#[cfg(test)]
+mod tests;
+
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicBool, Ordering};
 
