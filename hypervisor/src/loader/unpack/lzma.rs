@@ -66,7 +66,8 @@ impl<'a> Range<'a> {
     #[inline(always)]
     fn tree<const N: usize>(&mut self, probs: &mut [u16; N]) -> u32 {
         let mut m = 1usize;
-        while m < N {
+        // A fixed count, so that the loop is unrolled.
+        for _ in 0..N.ilog2() {
             m = m << 1 | usize::from(self.bit(&mut probs[m & (N - 1)]));
         }
         (m - N) as u32
@@ -218,7 +219,8 @@ impl Decoder {
                 let probs = &mut self.literal[context];
                 let mut symbol = 1usize;
                 if state < 7 {
-                    while symbol < 0x100 {
+                    // A fixed count, so that the loop is unrolled.
+                    for _ in 0..8 {
                         symbol = symbol << 1 | usize::from(rc.bit(&mut probs[symbol & 0xff]));
                     }
                 } else {
@@ -228,7 +230,7 @@ impl Decoder {
                     };
                     // Follows the matched byte's tree while the bits agree; `offset` drops to 0 when they part.
                     let mut offset = 0x100;
-                    while symbol < 0x100 {
+                    for _ in 0..8 {
                         let expected = matched & offset;
                         matched <<= 1;
                         let index = offset + expected + symbol;

@@ -114,9 +114,22 @@ fn copy_match(out: &mut [u8], pos: usize, distance: usize, length: usize) {
     if distance == 1 {
         let byte = out[pos - 1];
         out[pos..end].fill(byte);
-    } else if distance >= 8 && end + 8 <= out.len() {
+        return;
+    }
+    // A short period is written bytewise until it is eight bytes long, and then repeats as any other.
+    let (mut at, mut distance) = (pos, distance);
+    while distance < 8 {
+        for _ in 0..distance {
+            if at == end {
+                return;
+            }
+            out[at] = out[at - distance];
+            at += 1;
+        }
+        distance *= 2;
+    }
+    if end + 8 <= out.len() {
         // Eight at a time; what goes beyond the end is overwritten by what comes next.
-        let mut at = pos;
         while at < end {
             let from = at - distance;
             let mut eight = [0; 8];
@@ -125,7 +138,7 @@ fn copy_match(out: &mut [u8], pos: usize, distance: usize, length: usize) {
             at += 8;
         }
     } else {
-        for at in pos..end {
+        for at in at..end {
             out[at] = out[at - distance];
         }
     }
