@@ -25,18 +25,22 @@ pub(super) fn sleep(sleep: &XenpfEnterAcpiSleep) -> Result<(), Errno> {
         .as_ref()
         .filter(|f| !f.hardware_reduced)
         .and_then(|f| f.pm1a_control);
+    check(sleep, control.is_some())?;
+    log::info!("power-off on dom0's request");
+    power_off(sleep.val_a, sleep.val_b)
+}
+
+/// Whether a request is for S5 and makes sense; `registers`: the machine has PM1 control registers.
+fn check(sleep: &XenpfEnterAcpiSleep, registers: bool) -> Result<(), Errno> {
     // The sleep control register of hardware-reduced ACPI is not used.
-    if sleep.flags & XENPF_ACPI_SLEEP_EXTENDED != 0 || control.is_none() {
+    if sleep.flags & XENPF_ACPI_SLEEP_EXTENDED != 0 || !registers {
         return Err(Errno::EPERM);
     }
     if sleep.val_b != 0 && (sleep.val_a ^ sleep.val_b) & SLP_EN != 0 || sleep.flags != 0 {
         return Err(Errno::EINVAL);
     }
     match sleep.sleep_state {
-        S5 => {
-            log::info!("power-off on dom0's request");
-            power_off(sleep.val_a, sleep.val_b)
-        }
+        S5 => Ok(()),
         1..=4 => {
             log::info!("sleep state S{} refused", sleep.sleep_state);
             Err(Errno::EOPNOTSUPP)
@@ -118,4 +122,34 @@ fn power_off(pm1a: u16, pm1b: u16) -> Result<(), Errno> {
     arch::power::enter_sleep(pm1a, pm1b).map_err(|_| Errno::EPERM)?;
     log::error!("the machine did not power off");
     arch::cpu::halt_forever()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_soft_off_is_entered() {
+        let request = |val_a, val_b, sleep_state, flags| XenpfEnterAcpiSleep {
+            val_a,
+            val_b,
+            sleep_state,
+            flags,
+        };
+        assert_eq!(check(&request(0x2000, 0, 5, 0), true), Ok(()));
+        assert_eq!(check(&request(0x3c00, 0x3c00, 5, 0), true), Ok(()));
+        assert_eq!(check(&request(0x2000, 0, 5, 0), false), Err(Errno::EPERM));
+        assert_eq!(check(&request(0, 0, 5, 1), true), Err(Errno::EPERM));
+        assert_eq!(check(&request(0, 0, 5, 2), true), Err(Errno::EINVAL));
+        assert_eq!(
+            check(&request(0x2000, 0x400, 5, 0), true),
+            Err(Errno::EINVAL)
+        );
+        for state in 1..=4 {
+            let refused = check(&request(0x2000, 0, state, 0), true);
+            assert_eq!(refused, Err(Errno::EOPNOTSUPP));
+        }
+        assert_eq!(check(&request(0x2000, 0, 0, 0), true), Err(Errno::EINVAL));
+        assert_eq!(check(&request(0x2000, 0, 6, 0), true), Err(Errno::EINVAL));
+    }
 }

@@ -1,1 +1,8 @@
-//! Host-side tests of the control interface.
+//! Host-side tests of the control interface: every shape and every refusal, as a guest would ask.
+
+mod domctl;
+mod machine;
+mod off;
+mod platform;
+mod sysctl;
+mod version;

@@ -1,0 +1,140 @@
+//! A small machine with dom0 and an unprivileged domain, and a page of guest memory for arguments.
+
+use alloc::sync::Arc;
+use core::sync::atomic::AtomicU64;
+
+use hypercall_abi::{Errno, GuestHandle};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use crate::domain::{Context, Domain, DomainId, DomainList, Kind};
+use crate::fail::{Args, Fail, Handler, Return};
+use crate::host::{Host, host, install};
+use crate::mm::{Layout, Memory};
+use crate::{guest, irq, pv, sched, time};
+
+/// Frames of the machine; the first MiB is firmware's.
+pub const FRAMES: u64 = 1024;
+/// Where the structures of hypercalls lie.
+pub const ARG: u64 = 0x10_0000;
+/// Room for arrays.
+pub const ARRAY: u64 = ARG + 0x1000;
+/// Guest memory ends here.
+pub const END: u64 = ARG + 0x8000;
+/// What untouched guest memory holds.
+pub const DIRT: u8 = 0xa5;
+
+pub struct Machine {
+    pub dom0: Context,
+    pub dom1: Context,
+}
+
+fn leak<T>(make: impl Fn() -> T) -> &'static [T] {
+    Box::leak(
+        (0..FRAMES)
+            .map(|_| make())
+            .collect::<Vec<_>>()
+            .into_boxed_slice(),
+    )
+}
+
+fn domain(id: u16, vcpus: u32) -> Context {
+    let shared = host()
+        .mm
+        .alloc_shared_page(DomainId(id), true)
+        .expect("memory");
+    let kind = Kind::Pv(pv::PvDomain::default());
+    let domain = Domain::new(DomainId(id), kind, id == 0, shared.frame());
+    let _ = shared.into_raw();
+    domain.create_vcpus(vcpus).expect("fresh");
+    domain.mem.set_max_pages(512);
+    host().domains.insert(domain.clone()).expect("fresh");
+    context(&domain, 0)
+}
+
+pub fn context(domain: &Arc<Domain>, vcpu: usize) -> Context {
+    Context {
+        vcpu: domain.vcpus()[vcpu].clone(),
+        domain: domain.clone(),
+    }
+}
+
+impl Machine {
+    /// Two CPUs in service, dom0 with two vCPUs, domain 1 with one; guest memory full of dirt.
+    pub fn new() -> Self {
+        arch::hosted::reset(FRAMES as usize);
+        arch::hosted::map_guest(ARG, (END - ARG) as usize);
+        fill(ARG, (END - ARG) as usize);
+        let everything = core::iter::once(0x100..FRAMES).collect::<Vec<_>>();
+        install(Host {
+            mm: Memory::new(Layout {
+                frame_table: leak(Default::default),
+                m2p: leak(|| AtomicU64::new(0)),
+                ram: everything.clone(),
+                free: everything,
+                nodes: Vec::new(),
+                denied: Vec::new(),
+                hypervisor_l4: [0x1063; 16],
+                physical_bits: 40,
+                machine_map: Vec::new(),
+                m2p_pieces: Vec::new(),
+                dirty: false,
+            }),
+            domains: DomainList::new(),
+            sched: sched::Scheduler::default(),
+            irqs: irq::IrqTable::default(),
+            console: Default::default(),
+            time: time::Clock::default(),
+        });
+        for cpu in 0..2 {
+            host().sched.cpu_up(cpu, 0);
+            host().sched.set_apic_id(cpu, cpu as u32 * 2);
+        }
+        Self {
+            dom0: domain(0, 2),
+            dom1: domain(1, 1),
+        }
+    }
+}
+
+/// Puts dirt into guest memory.
+pub fn fill(at: u64, len: usize) {
+    guest::write_bytes(GuestHandle::new(at), &vec![DIRT; len]).expect("mapped");
+}
+
+/// Guest memory as it is now.
+pub fn bytes(at: u64, len: usize) -> Vec<u8> {
+    let mut out = vec![0; len];
+    guest::read_bytes(GuestHandle::new(at), &mut out).expect("mapped");
+    out
+}
+
+/// A value in guest memory.
+pub fn get<T: FromBytes + IntoBytes>(at: u64, index: u64) -> T {
+    guest::read(GuestHandle::new(at), index).expect("mapped")
+}
+
+/// Puts a value into guest memory.
+pub fn put<T: IntoBytes + Immutable>(at: u64, index: u64, value: &T) {
+    guest::write(GuestHandle::new(at), index, value).expect("mapped");
+}
+
+/// The outcome of a hypercall that neither continues nor crashes anybody.
+pub fn settled(result: Return) -> Result<u64, Errno> {
+    match result {
+        Ok(value) => Ok(value),
+        Err(Fail::Errno(errno)) => Err(errno),
+        Err(other) => panic!("{other:?}"),
+    }
+}
+
+/// A hypercall whose one argument is a structure, which comes back.
+pub fn call<T: FromBytes + IntoBytes + Immutable>(
+    handler: Handler,
+    cx: &Context,
+    op: &mut T,
+) -> Result<u64, Errno> {
+    put(ARG, 0, op);
+    let result = settled(handler(cx, Args([ARG, 0, 0, 0, 0, 0])));
+    *op = get(ARG, 0);
+    result
+}
