@@ -18,8 +18,8 @@ mod paths;
 mod qemu;
 mod run;
 mod setup;
-mod symbol_table;
 mod soak;
+mod symbol_table;
 mod system_test;
 mod test;
 

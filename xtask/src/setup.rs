@@ -11,9 +11,10 @@ use anyhow::{Context, Result, bail};
 
 use crate::{cmd, paths};
 
-/// Programs on the host. QEMU itself is in [`QEMU`], because its version matters.
+/// Programs on the host; the compressors make what the loader's tests unpack. QEMU itself is in [`QEMU`], because its version matters.
 const HOST: &[&str] = &[
     "binutils",
+    "bzip2",
     "gcc",
     "grub-common",
     "grub-efi-amd64-bin",
@@ -21,10 +22,13 @@ const HOST: &[&str] = &[
     "kmod",
     "libc6-dev",
     "libxen-dev",
+    "lz4",
+    "lzop",
     "mtools",
     "ovmf",
     "xorriso",
     "xz-utils",
+    "zstd",
 ];
 
 const QEMU: &[&str] = &["qemu-system-x86", "qemu-utils"];

@@ -17,7 +17,11 @@ const LONGEST: usize = 72;
 
 /// Writes the table for `symbols` (the image with its ELF symbols) into `elf` (the one that is loaded).
 pub fn write_into(elf: &Path, symbols: &Path) -> Result<()> {
-    let listing = cmd::output(cmd::command("nm").args(["-C", "-n", "--defined-only"]).arg(symbols))?;
+    let listing = cmd::output(
+        cmd::command("nm")
+            .args(["-C", "-n", "--defined-only"])
+            .arg(symbols),
+    )?;
     let place = listing
         .lines()
         .find(|line| line.ends_with(" OXEN_SYMBOLS"))
@@ -39,12 +43,19 @@ fn functions(listing: &str) -> Vec<(u32, String)> {
     let mut found: Vec<(u32, String)> = Vec::new();
     for line in listing.lines() {
         let mut words = line.splitn(3, ' ');
-        let (Some(address), Some(kind), Some(name)) = (words.next(), words.next(), words.next()) else { continue };
+        let (Some(address), Some(kind), Some(name)) = (words.next(), words.next(), words.next())
+        else {
+            continue;
+        };
         if !matches!(kind, "t" | "T") {
             continue;
         }
-        let offset = u64::from_str_radix(address, 16).ok().and_then(|a| a.checked_sub(IMAGE_BASE));
-        let Some(offset) = offset.and_then(|o| u32::try_from(o).ok()) else { continue };
+        let offset = u64::from_str_radix(address, 16)
+            .ok()
+            .and_then(|a| a.checked_sub(IMAGE_BASE));
+        let Some(offset) = offset.and_then(|o| u32::try_from(o).ok()) else {
+            continue;
+        };
         if found.last().is_some_and(|last| last.0 == offset) {
             continue;
         }
@@ -86,11 +97,20 @@ fn encode(functions: &[(u32, String)]) -> Vec<u8> {
 fn file_offset(image: &[u8], address: u64) -> Option<usize> {
     let quad = |at: usize| Some(u64::from_le_bytes(image.get(at..at + 8)?.try_into().ok()?));
     let half = |at: usize| Some(u16::from_le_bytes(image.get(at..at + 2)?.try_into().ok()?));
-    let (start, size, count) = (quad(32)? as usize, usize::from(half(54)?), usize::from(half(56)?));
+    let (start, size, count) = (
+        quad(32)? as usize,
+        usize::from(half(54)?),
+        usize::from(half(56)?),
+    );
     for n in 0..count {
         let header = start + n * size;
         // A loaded segment (type 1): offset, virtual address, and size in the file.
-        let (kind, offset, at, len) = (half(header)?, quad(header + 8)?, quad(header + 16)?, quad(header + 32)?);
+        let (kind, offset, at, len) = (
+            half(header)?,
+            quad(header + 8)?,
+            quad(header + 16)?,
+            quad(header + 32)?,
+        );
         if kind == 1 && (at..at + len).contains(&address) {
             return usize::try_from(offset + (address - at)).ok();
         }
@@ -100,11 +120,18 @@ fn file_offset(image: &[u8], address: u64) -> Option<usize> {
 
 /// Says where the room for symbols went if the hypervisor outgrew it.
 pub fn check_room(symbols: &Path) -> Result<()> {
-    let listing = cmd::output(cmd::command("nm").args(["-C", "-n", "--defined-only"]).arg(symbols))?;
+    let listing = cmd::output(
+        cmd::command("nm")
+            .args(["-C", "-n", "--defined-only"])
+            .arg(symbols),
+    )?;
     let all = functions(&listing);
     let stored = u32::from_le_bytes(encode(&all)[..4].try_into()?);
     if (stored as usize) < all.len() {
-        bail!("only {stored} of {} function names fit into the image; enlarge arch::symbols::CAPACITY", all.len());
+        bail!(
+            "only {stored} of {} function names fit into the image; enlarge arch::symbols::CAPACITY",
+            all.len()
+        );
     }
     Ok(())
 }
@@ -118,7 +145,13 @@ mod tests {
         let listing = "0000000000000010 T absolute\nffff82d080200000 T first\nffff82d080200000 t alias\n\
                        ffff82d080200040 t core::fmt::write\nffff82d080300000 r constant\n";
         let found = functions(listing);
-        assert_eq!(found, [(0x20_0000, "first".to_owned()), (0x20_0040, "core::fmt::write".to_owned())]);
+        assert_eq!(
+            found,
+            [
+                (0x20_0000, "first".to_owned()),
+                (0x20_0040, "core::fmt::write".to_owned())
+            ]
+        );
         let table = encode(&found);
         assert_eq!(table[..4], 2u32.to_le_bytes());
         assert!(table.ends_with(b"firstcore::fmt::write"));

@@ -76,7 +76,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let mut tally = Tally::default();
     let packages = setup::run()?;
     if !options.system_only && options.names.is_empty() {
-        host(&mut tally)?;
+        host(&packages, &mut tally)?;
     }
     if !options.host_only {
         if build::has_hypervisor() && options.names.is_empty() {
@@ -89,7 +89,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
 }
 
 /// Format, lints and every test that runs on the host.
-fn host(tally: &mut Tally) -> Result<()> {
+fn host(packages: &setup::Packages, tally: &mut Tally) -> Result<()> {
     let mut check = |name: &str, args: &[&str]| {
         let began = Instant::now();
         tally.check(name, cmd::run(cmd::cargo().args(args)), began);
@@ -124,7 +124,10 @@ fn host(tally: &mut Tally) -> Result<()> {
     );
     cargo_test(
         tally,
-        cmd::cargo().args(["test", "--workspace", "--no-fail-fast"]),
+        cmd::cargo()
+            .args(["test", "--workspace", "--no-fail-fast"])
+            // The kernel loader and the dom0 builder are tried on the real one, too.
+            .env("OXEN_TEST_VMLINUZ", packages.kernel()),
     )
 }
 
