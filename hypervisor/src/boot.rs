@@ -200,6 +200,9 @@ fn on_main_stack() -> ! {
         Err(error) => fail(format_args!("no usable clock: {error:?}")),
     }
     crate::control::set_command_line(&options.text);
+    if let Some(table) = info.efi_system_table.and_then(arch::boot::system_table) {
+        crate::control::set_efi(table);
+    }
     crate::shutdown::set_noreboot(options.no_reboot);
     log::info!(
         "memory: {} MiB, {} MiB free",

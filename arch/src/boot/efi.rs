@@ -59,3 +59,73 @@ pub(super) fn descriptor(data: &[u8]) -> (u64, u64, RegionKind) {
         region_kind(u32_at(data, 0)),
     )
 }
+
+/// What dom0 may know of the EFI system table once boot services have ended (UEFI 2.10, 4.3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SystemTable {
+    /// Revision of the specification: major in the upper half.
+    pub revision: u32,
+    /// The firmware's maker: UTF-16 with a NUL at the end.
+    pub vendor: alloc::vec::Vec<u16>,
+    /// The maker's revision.
+    pub vendor_revision: u32,
+    /// Physical address of the configuration table.
+    pub config_table: u64,
+    /// Its entries.
+    pub config_entries: u32,
+}
+
+/// Most characters kept of the maker's name.
+const VENDOR_CHARS: usize = 100;
+
+/// Reads the system table at a physical address. `None` if there is none.
+pub fn system_table(address: crate::addr::PhysAddr) -> Option<SystemTable> {
+    let mut table = [0; 120];
+    if !crate::hw::read_physical(address.get(), &mut table) || table.get(..8)? != b"IBI SYST" {
+        return None;
+    }
+    let name = u64_at(&table, 24);
+    let mut vendor = alloc::vec::Vec::new();
+    for n in 0..VENDOR_CHARS as u64 {
+        let mut char = [0; 2];
+        let at = name.checked_add(n * 2)?;
+        if name == 0 || !crate::hw::read_physical(at, &mut char) || char == [0; 2] {
+            break;
+        }
+        vendor.push(u16::from_le_bytes(char));
+    }
+    vendor.push(0);
+    Some(SystemTable {
+        revision: u32_at(&table, 8),
+        vendor,
+        vendor_revision: u32_at(&table, 32),
+        config_table: u64_at(&table, 112),
+        config_entries: u32::try_from(u64_at(&table, 104)).ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn system_table_is_read_from_firmware_memory() {
+        crate::sim::reset();
+        let at = crate::addr::PhysAddr::new(0x9000);
+        assert_eq!(system_table(at), None);
+        let words = [(0, u32::from_le_bytes(*b"IBI ")), (4, u32::from_le_bytes(*b"SYST"))];
+        let rest = [(8, 0x0002_0046), (24, 0xa000), (32, 7), (104, 3), (112, 0xb000)];
+        for (offset, word) in words.into_iter().chain(rest) {
+            crate::sim::write_memory(0x9000 + offset, word);
+        }
+        crate::sim::write_memory(0xa000, u32::from_le_bytes([b'E', 0, b'D', 0]));
+        let expected = SystemTable {
+            revision: 0x0002_0046,
+            vendor: [b'E', b'D', 0].map(u16::from).into(),
+            vendor_revision: 7,
+            config_table: 0xb000,
+            config_entries: 3,
+        };
+        assert_eq!(system_table(at), Some(expected));
+    }
+}

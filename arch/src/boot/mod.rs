@@ -20,6 +20,7 @@ mod tests;
 use core::fmt;
 
 pub use early::EarlyMemory;
+pub use efi::{SystemTable, system_table};
 pub use info::{
     BootInfo, BootModule, Framebuffer, FramebufferKind, MAX_MODULES, MAX_REGIONS, Protocol, Text,
 };

@@ -25,6 +25,6 @@ pub use off::{
     do_argo_op, do_dm_op, do_hvm_op, do_hypfs_op, do_kexec_op, do_tmem_op, do_xenoprof_op,
     do_xenpmu_op, do_xsm_op,
 };
-pub use platform::do_platform_op;
+pub use platform::{do_platform_op, set_efi};
 pub use sysctl::do_sysctl;
 pub use version::{do_xen_version, set_command_line};

@@ -6,6 +6,7 @@ mod power;
 mod resource;
 mod symbol;
 
+pub use firmware::set_efi;
 use hypercall_abi::platform::*;
 use hypercall_abi::{Errno, GuestHandle};
 use zerocopy::{FromBytes, Immutable, IntoBytes};

@@ -1,7 +1,7 @@
 //! Host-side tests of the control interface: every shape and every refusal, as a guest would ask.
 
 mod domctl;
-mod machine;
+pub mod machine;
 mod off;
 mod platform;
 mod sysctl;
