@@ -133,7 +133,10 @@ fn hypervisor_leaf(n: u32) -> Leaf {
 
 /// CPUID for the calling guest.
 pub fn execute(cx: &Context, frame: &mut TrapFrame) {
-    let osxsave = cx.vcpu.pv().state().cr4 & 1 << 18 != 0;
+    // A guest kernel looks at OSXSAVE to learn whether the hypervisor enabled XSAVE for it, before it sets CR4 itself.
+    let state = cx.vcpu.pv().state();
+    let osxsave = state.kernel_mode || state.cr4 & 1 << 18 != 0;
+    drop(state);
     let l = leaf(frame.rax as u32, frame.rcx as u32, osxsave, cx.vcpu.id);
     frame.rax = l.eax.into();
     frame.rbx = l.ebx.into();
