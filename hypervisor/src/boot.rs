@@ -215,10 +215,29 @@ fn on_main_stack() -> ! {
         arch::ioapic::gsi_end()
     );
     irq::init(acpi);
+    listen(acpi);
     sched::cpu_up();
     let cpus = start_cpus(acpi, options);
     build_dom0(info, options, cpus);
     arch::entry::start(enter)
+}
+
+/// Lets the serial ports interrupt when characters arrive.
+fn listen(acpi: &Acpi) {
+    for line in arch::console::enable_receive_interrupts()
+        .into_iter()
+        .flatten()
+    {
+        let route = arch::ioapic::isa_route(acpi, line);
+        if !irq::claim_gsi(route.gsi, || {
+            percpu::with(|cpu| cpu.raise(percpu::work::DEFERRED))
+        }) {
+            log::warn!(
+                "interrupt {} of a serial port is not to be had: no input from it",
+                route.gsi
+            );
+        }
+    }
 }
 
 /// Starts the other CPUs that the MADT lists as enabled; returns how many run.

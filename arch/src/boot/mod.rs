@@ -87,7 +87,10 @@ static mut BOOT_INFO: BootInfo = BootInfo::new();
 #[cfg(target_os = "none")]
 unsafe extern "C" {
     /// The hypervisor's entry, defined by [`crate::entry_points!`].
-    #[allow(improper_ctypes, reason = "both sides are Rust; a reference is an address")]
+    #[allow(
+        improper_ctypes,
+        reason = "both sides are Rust; a reference is an address"
+    )]
     safe fn oxen_boot(info: &'static BootInfo) -> !;
 }
 
