@@ -5,7 +5,7 @@ use core::ops::Range;
 
 use arch::acpi::Acpi;
 use arch::addr::{Mfn, PAGE_SHIFT};
-use arch::boot::{BootInfo, EarlyMemory, Protocol, RegionKind};
+use arch::boot::{BootInfo, EarlyMemory, RegionKind};
 use arch::sync::Once;
 
 use crate::host::{self, Host, host};
@@ -27,21 +27,9 @@ fn fail(args: core::fmt::Arguments<'_>) -> ! {
     arch::cpu::halt_forever()
 }
 
-/// A command line without the file's own name, which multiboot1 loaders put first.
-fn arguments<'a>(info: &BootInfo, text: &'a str) -> &'a str {
-    let text = text.trim();
-    match text.split_once(char::is_whitespace) {
-        Some((name, rest)) if info.protocol == Protocol::Multiboot1 || name.starts_with('/') => {
-            rest.trim_start()
-        }
-        None if info.protocol == Protocol::Multiboot1 => "",
-        _ => text,
-    }
-}
-
 /// The boot CPU, on the boot stack, with the loader's information copied out.
 pub fn boot(info: &'static BootInfo) -> ! {
-    let options = Options::parse(arguments(info, info.command_line()));
+    let options = Options::parse(info.command_line());
     console::start(&options);
     log::info!(
         "Oxen {} started by {:?}",
@@ -293,7 +281,7 @@ fn build_dom0(info: &'static BootInfo, options: &Options, cpus: u32) {
     });
     let request = dom0::Request {
         image,
-        command_line: arguments(info, info.module_command_line(kernel)),
+        command_line: info.module_command_line(kernel),
         ramdisk,
         options,
         cpus,
