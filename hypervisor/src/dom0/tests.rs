@@ -175,6 +175,7 @@ fn a_domain_is_laid_out_as_the_abi_says() {
     let regs = built.regs();
     assert_eq!(regs.rip, 0xffff_ffff_8010_0040);
     assert_eq!((regs.cs, regs.ss), (0xe033, 0xe02b));
+    assert_eq!(boot.pv().state().iopl, 0);
     assert_eq!(regs.rsp, info.pt_base + (info.nr_pt_frames + 1) * 4096);
 
     // The kernel, its zeroes, its hypercall page (stub 64: push rcx, push r11, mov eax, 64).
@@ -356,6 +357,29 @@ fn an_unaligned_ramdisk_is_copied() {
         let frame = built.frame(built.p2m(info.mod_start + i / 4096));
         assert_eq!(frame.read_u8(i as usize % 4096), i as u8 ^ 0xa5);
     }
+}
+
+/// Linux gives its further CPUs IOPL 1 in their first flags; without it they may not touch a port.
+#[test]
+fn a_further_vcpu_gets_the_iopl_of_its_context() {
+    machine(64);
+    let built = Case::new("dom0_mem=24M").build().expect("builds");
+    let second = built.domain.vcpu(1).expect("there").clone();
+    let mut context = Box::new(VcpuGuestContext::default());
+    context.flags = IN_KERNEL;
+    context.user_regs.rip = 0xffff_ffff_8010_0040;
+    context.user_regs.rflags = 0x1000;
+    context.ctrlreg[3] = built.l4().get() << PAGE_SHIFT;
+    pv::initialise_vcpu(&built.domain, &second, &context).expect("accepted");
+    let state = second.pv().state();
+    assert_eq!(state.iopl, 1);
+    assert_eq!(state.frame.rflags & 0x3000, 0);
+    drop(state);
+    let cx = crate::domain::Context {
+        vcpu: second,
+        domain: built.domain.clone(),
+    };
+    assert!(pv::emulate::io::iopl_ok(&cx));
 }
 
 /// The kernel that the system tests boot, where its path is given (`OXEN_TEST_VMLINUZ`).

@@ -76,6 +76,8 @@ pub fn initialise_vcpu(
     state.ldt_base = context.ldt_base;
     state.ldt_entries = context.ldt_ents as u32;
     state.kernel_mode = context.flags & IN_KERNEL != 0;
+    // Linux gives its further CPUs their right to ports here, not through set_iopl.
+    state.iopl = (regs.rflags >> 12 & 3) as u8;
     state.kernel_ss = (context.kernel_ss | 3) & 0xffff;
     state.kernel_sp = context.kernel_sp;
     for (slot, info) in state.traps.iter_mut().zip(&context.trap_ctxt) {

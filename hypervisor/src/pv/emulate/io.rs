@@ -10,10 +10,12 @@ use crate::domain::Context;
 const PCI_ADDRESS: u16 = 0xcf8;
 const PCI_DATA: u16 = 0xcfc;
 
-/// Whether the guest's present mode has I/O privilege by its virtual IOPL: its kernel from 1, its user mode at 3.
+/// Whether the guest's present mode has I/O privilege by its virtual IOPL: its user mode at 3, its kernel from 1, or
+/// always where the IOPL is the architecture's.
 pub fn iopl_ok(cx: &Context) -> bool {
     let state = cx.vcpu.pv().state();
-    state.iopl >= if state.kernel_mode { 1 } else { 3 }
+    let kernel = u8::from(!cx.domain.pv().architectural_iopl());
+    state.iopl >= if state.kernel_mode { kernel } else { 3 }
 }
 
 /// Whether the guest itself allows the access: by IOPL or by its I/O bitmap.
