@@ -205,7 +205,7 @@ pub const TABLE: &[Case] = &[
     Case {
         name: "oxen-no-kernel",
         kernel: Kernel::Missing,
-        expect: &["no kernel: "],
+        expect: &["passed no dom0 kernel"],
         ..REFUSAL
     },
     Case {

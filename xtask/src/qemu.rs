@@ -30,6 +30,12 @@ pub const USUAL: Patience = Patience {
     idle: Duration::from_secs(240),
 };
 
+/// For what happens within seconds or never.
+pub const SHORT: Patience = Patience {
+    busy: Duration::from_secs(30),
+    idle: Duration::from_secs(60),
+};
+
 /// A virtual machine; dropping it ends it.
 pub struct Guest {
     child: Child,

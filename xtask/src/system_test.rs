@@ -110,7 +110,7 @@ fn watch(guest: &mut Guest, case: &Case) -> Result<()> {
         }
         End::Refusal => {
             for text in case.expect {
-                if guest.wait(text, qemu::USUAL)? == Seen::Ended {
+                if guest.wait(text, qemu::SHORT)? == Seen::Ended {
                     break;
                 }
             }
