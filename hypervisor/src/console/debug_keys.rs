@@ -34,7 +34,7 @@ const KEYS: &[Key] = &[
     },
     Key {
         key: b'h',
-        does: "show this help",
+        does: "show the debug keys",
         act: help,
     },
     Key {
