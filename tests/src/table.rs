@@ -177,7 +177,6 @@ pub const TABLE: &[Case] = &[
     },
     Case {
         name: "oxen-devices",
-        when: When::OnRequest,
         cpus: 2,
         initramfs: Initramfs::Full,
         scenario: "devices",
@@ -187,7 +186,6 @@ pub const TABLE: &[Case] = &[
     },
     Case {
         name: "oxen-stress",
-        when: When::OnRequest,
         cpus: 2,
         initramfs: Initramfs::Full,
         scenario: "stress",
