@@ -297,10 +297,10 @@ fn build_dom0(info: &'static BootInfo, options: &Options, cpus: u32) {
         true,
     );
     domain.irqs.permit_dom0_ports();
-    if options.dom0_vcpus_pin {
-        if let Err(error) = sched::pin_vcpus(&domain) {
-            log::warn!("dom0's vCPUs could not be pinned: {error}");
-        }
+    if options.dom0_vcpus_pin
+        && let Err(error) = sched::pin_vcpus(&domain)
+    {
+        log::warn!("dom0's vCPUs could not be pinned: {error}");
     }
     time::update_domain_wallclock(&domain);
     let vcpu = &domain.vcpus()[0];

@@ -4,7 +4,7 @@
 use arch::addr::GuestVa;
 use arch::guest::{copy_from, copy_to};
 use hypercall_abi::{Errno, GuestHandle};
-use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 fn element<T>(handle: GuestHandle<T>, index: u64) -> Result<GuestVa, Errno> {
     handle

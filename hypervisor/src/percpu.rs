@@ -48,6 +48,7 @@ impl PerCpu {
     }
 }
 
+#[cfg(target_os = "none")]
 mod backend {
     use super::PerCpu;
 

@@ -113,8 +113,17 @@ mod tests {
         crate::sim::reset();
         let at = crate::addr::PhysAddr::new(0x9000);
         assert_eq!(system_table(at), None);
-        let words = [(0, u32::from_le_bytes(*b"IBI ")), (4, u32::from_le_bytes(*b"SYST"))];
-        let rest = [(8, 0x0002_0046), (24, 0xa000), (32, 7), (104, 3), (112, 0xb000)];
+        let words = [
+            (0, u32::from_le_bytes(*b"IBI ")),
+            (4, u32::from_le_bytes(*b"SYST")),
+        ];
+        let rest = [
+            (8, 0x0002_0046),
+            (24, 0xa000),
+            (32, 7),
+            (104, 3),
+            (112, 0xb000),
+        ];
         for (offset, word) in words.into_iter().chain(rest) {
             crate::sim::write_memory(0x9000 + offset, word);
         }

@@ -231,14 +231,14 @@ pub fn do_get_debugreg(cx: &Context, args: Args) -> Return {
 pub fn do_set_segment_base(_cx: &Context, args: Args) -> Return {
     let [which, base, ..] = args.0;
     match which as u32 {
-        0 | 1 | 2 if !canonical(base) => return Err(Errno::EINVAL.into()),
+        0..=2 if !canonical(base) => return Err(Errno::EINVAL.into()),
         0 => arch::guest_cpu::set_fs_base(base),
         // Called from guest kernel mode, so the user base is the inactive one.
         1 => arch::guest_cpu::set_shadow_gs_base(base),
         2 => arch::guest_cpu::set_gs_base(base),
         3 => {
             if !arch::guest_cpu::load_gs_selector(
-                base as u16 | 3 * u16::from(base & 0xfffc != 0),
+                base as u16 | (3 * u16::from(base & 0xfffc != 0)),
                 true,
             ) {
                 log::debug!("set_segment_base: GS selector {base:#x} could not be loaded");

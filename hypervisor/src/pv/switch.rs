@@ -103,8 +103,8 @@ fn load(cx: &Context, frame: &mut TrapFrame) {
 fn load_debug(debug: &[u64; 8]) {
     // DR7 with a breakpoint enabled is rare: then, and to switch it off again, the registers are loaded.
     if debug[7] & 0xff != 0 {
-        for n in 0..4 {
-            arch::guest_cpu::write_debug(n, debug[n]);
+        for (n, &value) in debug.iter().enumerate().take(4) {
+            arch::guest_cpu::write_debug(n, value);
         }
         arch::guest_cpu::write_debug(7, debug[7]);
     } else {

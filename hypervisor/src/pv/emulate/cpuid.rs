@@ -46,7 +46,7 @@ pub fn leaf(number: u32, subleaf: u32, osxsave: bool, vcpu: u32) -> Leaf {
                 l.ecx |= OSXSAVE;
             }
             l.ecx |= HYPERVISOR;
-            l.ebx = l.ebx & 0x00ff_ffff | vcpu * 2 << 24;
+            l.ebx = (l.ebx & 0x00ff_ffff) | ((vcpu * 2) << 24);
         }
         // Thermal, performance monitoring, topology of the host: not the guest's.
         5 | 6 | 0xa | 0xb | 0xf | 0x10 | 0x12 | 0x14 | 0x1b..=0x1f | 0x8000_000a | 0x8000_001e => {
@@ -67,16 +67,13 @@ pub fn leaf(number: u32, subleaf: u32, osxsave: bool, vcpu: u32) -> Leaf {
             }
             _ => l = Leaf::default(),
         },
-        0xd => match subleaf {
+        0xd if subleaf == 1 => {
             // Components that need supervisor state or that no PV guest gets are hidden by XCR0 checks.
-            1 => {
-                l = Leaf {
-                    eax: l.eax & pv_features::DA1_EAX,
-                    ..Leaf::default()
-                }
+            l = Leaf {
+                eax: l.eax & pv_features::DA1_EAX,
+                ..Leaf::default()
             }
-            _ => {}
-        },
+        }
         0x8000_0001 => {
             let common = if l.edx & pv_features::AMD_COMMON != 0 {
                 pv_features::AMD_COMMON & pv_features::L1_EDX

@@ -64,7 +64,7 @@ pub fn read(cx: &Context, msr: u32) -> Option<u64> {
         number::MCG_CAP => MACHINE_CHECK_BANKS.into(),
         number::MCG_STATUS => 0,
         number::MC0_CTL..=number::MC_LAST => {
-            if (msr - number::MC0_CTL) % 4 == 0 {
+            if (msr - number::MC0_CTL).is_multiple_of(4) {
                 u64::MAX
             } else {
                 0

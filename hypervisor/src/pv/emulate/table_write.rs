@@ -162,7 +162,7 @@ fn emulate(cx: &Context, frame: &mut TrapFrame, fault: GuestVa) -> Option<()> {
                 } else {
                     0
                 };
-                *flags |= if (new as u8).count_ones() % 2 == 0 {
+                *flags |= if (new as u8).count_ones().is_multiple_of(2) {
                     PF
                 } else {
                     0
