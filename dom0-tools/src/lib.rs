@@ -1,1 +1,4 @@
-//! placeholder
+//! The toolstack of dom0. It meets the hypervisor only through `hypercall-abi`.
+
+pub mod hypercall;
+pub mod xl;

@@ -1,0 +1,122 @@
+//! `xl help`.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+
+struct Entry {
+    name: &'static str,
+    usage: &'static str,
+    /// One sentence without its full stop.
+    does: &'static str,
+    options: &'static [&'static str],
+}
+
+const COMMANDS: &[Entry] = &[
+    Entry {
+        name: "list",
+        usage: "[options] [Domain]",
+        does: "Shows all domains, or the given one",
+        options: &["-v, --verbose           With UUID and the reason of a shutdown"],
+    },
+    Entry {
+        name: "vcpu-list",
+        usage: "[Domain, ...]",
+        does: "Shows the vCPUs of all domains, or of the given ones",
+        options: &[],
+    },
+    Entry {
+        name: "info",
+        usage: "[options] [Name]",
+        does: "Shows what the host and its hypervisor are; with a name, that value only",
+        options: &["-n, --numa              With processors and NUMA nodes"],
+    },
+    Entry {
+        name: "debug-keys",
+        usage: "<Keys>",
+        does: "Presses debug keys of the hypervisor",
+        options: &[],
+    },
+    Entry {
+        name: "dmesg",
+        usage: "[-c]",
+        does: "Shows the messages of the hypervisor",
+        options: &["-c, --clear             Forget them afterwards"],
+    },
+];
+
+/// The command whose help these arguments ask for with `-h` or `--help`.
+pub(super) fn asked_for(arguments: &[OsString]) -> Option<String> {
+    let words: Vec<&str> = arguments
+        .iter()
+        .skip(1)
+        .filter_map(|word| word.to_str())
+        .collect();
+    let command = words.iter().position(|word| !word.starts_with('-'))?;
+    let rest = words[command + 1..]
+        .iter()
+        .take_while(|word| **word != "--");
+    let mut asks = rest.filter(|word| ["-h", "--help"].contains(word));
+    asks.next().map(|_| words[command].to_owned())
+}
+
+/// The help of a command, or the list of all.
+pub(super) fn of(command: Option<&str>) -> String {
+    let mut out = String::new();
+    match command {
+        None | Some("help") => {
+            out += "Usage xl [-vfNtT] <subcommand> [args]\n\nxl full list of subcommands:\n\n";
+            for entry in COMMANDS {
+                let _ = writeln!(out, " {:<19} {}", entry.name, entry.does);
+            }
+        }
+        Some(name) => match find(name) {
+            Some(entry) => {
+                let _ = write!(
+                    out,
+                    "Usage: xl [-vtT] {} {}\n\n{}.\n\n",
+                    entry.name, entry.usage, entry.does
+                );
+                if !entry.options.is_empty() {
+                    let _ = writeln!(out, "Options:\n\n{}", entry.options.join("\n"));
+                }
+            }
+            None => {
+                let _ = writeln!(out, "command \"{name}\" not implemented");
+            }
+        },
+    }
+    out
+}
+
+/// By name, or by a beginning that only one has.
+fn find(name: &str) -> Option<&'static Entry> {
+    if let Some(entry) = COMMANDS.iter().find(|entry| entry.name == name) {
+        return Some(entry);
+    }
+    let mut found = COMMANDS.iter().filter(|entry| entry.name.starts_with(name));
+    found.next().filter(|_| found.next().is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_all_or_explains_one() {
+        assert!(of(None).starts_with("Usage xl [-vfNtT] <subcommand> [args]\n\n"));
+        assert!(of(None).contains("\n vcpu-list           Shows"));
+        assert!(of(Some("dmesg")).starts_with("Usage: xl [-vtT] dmesg [-c]\n\n"));
+        assert_eq!(of(Some("x")), "command \"x\" not implemented\n");
+    }
+
+    #[test]
+    fn help_is_asked_for_behind_the_command() {
+        let ask = |line: &str| {
+            let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            asked_for(&words)
+        };
+        assert_eq!(ask("xl -v list -h").as_deref(), Some("list"));
+        assert_eq!(ask("xl list"), None);
+        assert_eq!(ask("xl debug-keys -- -h"), None);
+    }
+}

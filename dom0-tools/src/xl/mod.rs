@@ -1,0 +1,165 @@
+//! `xl`. A file per command: the call on top, the formatting below, which knows no hypervisor.
+//!
+//! What is printed is, byte for byte, what `xl` of Xen 4.17 prints: scripts parse it.
+
+mod bitmap;
+mod debug_keys;
+mod dmesg;
+mod help;
+mod info;
+mod list;
+mod names;
+mod vcpu_list;
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+
+use crate::hypercall::Interface;
+
+/// Wrong usage of a command; the exit code scripts know.
+const USAGE: u8 = 2;
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "xl",
+    disable_help_flag = true,
+    disable_help_subcommand = true,
+    infer_subcommands = true
+)]
+struct Arguments {
+    /// Log more. The options here are taken for compatibility: no command yet heeds them.
+    #[arg(short = 'v', action = clap::ArgAction::Count)]
+    verbose: u8,
+    #[arg(short = 'N')]
+    dry_run: bool,
+    #[arg(short = 'f')]
+    force: bool,
+    #[arg(short = 't')]
+    carriage_returns: bool,
+    #[arg(short = 'T')]
+    timestamps: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+#[command(disable_help_flag = true)]
+enum Command {
+    Info(info::Arguments),
+    List(list::Arguments),
+    VcpuList(vcpu_list::Arguments),
+    Dmesg(dmesg::Arguments),
+    DebugKeys(debug_keys::Arguments),
+    Help { command: Option<String> },
+}
+
+/// Runs the command of these arguments, the program's name first.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if let Some(command) = help::asked_for(&arguments) {
+        return finish(&help::of(Some(&command)));
+    }
+    match Arguments::try_parse_from(&arguments) {
+        Ok(parsed) => run(&parsed.command),
+        Err(error) => refuse(&error),
+    }
+}
+
+fn run(command: &Command) -> ExitCode {
+    let done = match command {
+        Command::Help { command } => Ok(help::of(command.as_deref())),
+        Command::DebugKeys(arguments) => {
+            Interface::open().and_then(|xen| debug_keys::run(&xen, arguments))
+        }
+        Command::Info(arguments) => Interface::open().and_then(|xen| info::run(&xen, arguments)),
+        Command::Dmesg(arguments) => {
+            // May be large, and the tail matters if it breaks off: written as it comes.
+            return match Interface::open().and_then(|xen| dmesg::run(&xen, arguments)) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => fail(&error.to_string()),
+            };
+        }
+        Command::List(arguments) => {
+            let found = Interface::open().and_then(|xen| list::run(&xen, arguments));
+            return found.map_or_else(|error| fail(&error.to_string()), whole);
+        }
+        Command::VcpuList(arguments) => {
+            let found = Interface::open().and_then(|xen| vcpu_list::run(&xen, arguments));
+            return found.map_or_else(|error| fail(&error.to_string()), whole);
+        }
+    };
+    done.map_or_else(|error| fail(&error.to_string()), |text| finish(&text))
+}
+
+/// The output of a command, or what is wrong with the domain it was given.
+fn whole(outcome: Result<String, String>) -> ExitCode {
+    outcome.map_or_else(|message| fail(&message), |text| finish(&text))
+}
+
+fn finish(text: &str) -> ExitCode {
+    let mut out = std::io::stdout().lock();
+    // A reader that went away (`xl list | head -1`) is no failure of ours, but an exit code of 0
+    // must mean that all was written.
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn fail(message: &str) -> ExitCode {
+    eprintln!("xl: {message}");
+    ExitCode::FAILURE
+}
+
+fn refuse(error: &clap::Error) -> ExitCode {
+    match error.kind() {
+        ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            finish(&help::of(None));
+            ExitCode::FAILURE
+        }
+        ErrorKind::InvalidSubcommand => {
+            eprintln!("command not implemented");
+            ExitCode::FAILURE
+        }
+        _ => {
+            // The first line says it; the rest is clap's idea of help.
+            let text = error.to_string();
+            let line = text.lines().next().unwrap_or_default();
+            eprintln!("xl: {}", line.trim_start_matches("error: "));
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn commands_may_be_shortened_to_what_is_unique() {
+        assert!(matches!(parse("xl li").unwrap().command, Command::List(_)));
+        let parsed = parse("xl -vv vcpu-list 0 guest").unwrap();
+        assert!(matches!(parsed.command, Command::VcpuList(_)));
+        let error = parse("xl d").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidSubcommand);
+    }
+
+    #[test]
+    fn exit_codes_tell_usage_from_failure() {
+        let code = |line: &str| main(line.split(' ').map(OsString::from));
+        assert_eq!(code("xl"), ExitCode::from(1));
+        assert_eq!(code("xl nonsense"), ExitCode::from(1));
+        assert_eq!(code("xl dmesg --nonsense"), ExitCode::from(2));
+        assert_eq!(code("xl debug-keys"), ExitCode::from(2));
+        assert_eq!(code("xl help"), ExitCode::SUCCESS);
+        assert_eq!(code("xl list -h"), ExitCode::SUCCESS);
+    }
+}
