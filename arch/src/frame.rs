@@ -193,6 +193,43 @@ impl AtomicFrame {
     }
 }
 
+/// A place in a frame (a frame and a byte offset below its size), published atomically in one word.
+#[derive(Debug)]
+pub struct AtomicPlace(AtomicU64);
+
+impl AtomicPlace {
+    const NONE: u64 = u64::MAX;
+
+    /// No place.
+    pub const fn none() -> Self {
+        Self(AtomicU64::new(Self::NONE))
+    }
+
+    /// The place, if there is one.
+    #[inline]
+    pub fn load(&self) -> Option<(RawFrame, usize)> {
+        match self.0.load(Ordering::SeqCst) {
+            Self::NONE => None,
+            word => Some((
+                RawFrame(Mfn(word >> crate::addr::PAGE_SHIFT)),
+                (word % PAGE_BYTES as u64) as usize,
+            )),
+        }
+    }
+
+    /// Publishes a place, or takes it away.
+    ///
+    /// # Panics
+    /// If the offset leaves the frame (a hypervisor bug).
+    pub fn store(&self, place: Option<(RawFrame, usize)>) {
+        let word = place.map_or(Self::NONE, |(frame, offset)| {
+            assert!(offset < PAGE_BYTES);
+            frame.0.addr().get() | offset as u64
+        });
+        self.0.store(word, Ordering::SeqCst);
+    }
+}
+
 /// A run of frames that only the hypervisor uses, as ordinary memory (boot modules, unpack buffers).
 #[derive(Debug)]
 pub struct FrameBytes {

@@ -4,7 +4,7 @@ use alloc::sync::{Arc, Weak};
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use arch::addr::Mfn;
-use arch::frame::RawFrame;
+use arch::frame::{AtomicPlace, RawFrame};
 use arch::sync::SpinLock;
 
 use crate::domain::Domain;
@@ -25,6 +25,33 @@ pub struct VcpuInfoSlot {
     pub offset: usize,
 }
 
+/// The slot in force: read on every way in and out of the guest, exchanged once or twice in a vCPU's life. Who exchanges
+/// it raises all events again (`event_channel::vcpu_info_moved`), so a writer that still used the old one loses nothing.
+#[derive(Debug)]
+pub struct InfoSlot(AtomicPlace);
+
+impl InfoSlot {
+    /// Holds `slot`.
+    pub fn new(slot: Option<VcpuInfoSlot>) -> Self {
+        let this = Self(AtomicPlace::none());
+        this.set(slot);
+        this
+    }
+
+    /// The slot.
+    #[inline]
+    pub fn get(&self) -> Option<VcpuInfoSlot> {
+        self.0
+            .load()
+            .map(|(frame, offset)| VcpuInfoSlot { frame, offset })
+    }
+
+    /// Exchanges the slot.
+    pub fn set(&self, slot: Option<VcpuInfoSlot>) {
+        self.0.store(slot.map(|s| (s.frame, s.offset)));
+    }
+}
+
 /// A virtual CPU.
 pub struct Vcpu {
     /// Its number within its domain.
@@ -33,7 +60,7 @@ pub struct Vcpu {
     /// What only its kind has.
     pub kind: VcpuKind,
     /// Where the guest looks for events and time. Public `vcpu_info`; none until the guest's first 32 vCPUs' default or a registration.
-    pub info: SpinLock<Option<VcpuInfoSlot>>,
+    pub info: InfoSlot,
     /// The frame of a registered `vcpu_info`: holds a reference and a writable type; set once.
     pub info_page: SpinLock<Option<Mfn>>,
     /// Down (VCPUOP_down, or never brought up): does not run and takes no events.
@@ -65,7 +92,7 @@ impl Vcpu {
             id,
             domain: Arc::downgrade(domain),
             kind,
-            info: SpinLock::new(info),
+            info: InfoSlot::new(info),
             info_page: SpinLock::new(None),
             down: AtomicBool::new(true),
             initialised: AtomicBool::new(false),
@@ -105,13 +132,13 @@ impl Vcpu {
 
     /// Sets `evtchn_upcall_pending` (vcpu_info byte 0); true if it was clear before.
     pub fn set_upcall_pending(&self) -> bool {
-        let slot = *self.info.lock();
+        let slot = self.info.get();
         slot.is_some_and(|s| s.frame.fetch_or_u8(s.offset, 1) == 0)
     }
 
     /// Whether an upcall is pending and not masked (bytes 0 and 1 of vcpu_info).
     pub fn upcall_deliverable(&self) -> bool {
-        let slot = *self.info.lock();
+        let slot = self.info.get();
         slot.is_some_and(|s| {
             s.frame.read_u8(s.offset) & 1 != 0 && s.frame.read_u8(s.offset + 1) & 1 == 0
         })
@@ -119,19 +146,19 @@ impl Vcpu {
 
     /// Whether an upcall is pending, masked or not.
     pub fn upcall_pending(&self) -> bool {
-        let slot = *self.info.lock();
+        let slot = self.info.get();
         slot.is_some_and(|s| s.frame.read_u8(s.offset) & 1 != 0)
     }
 
     /// Whether the guest masks upcalls (its virtual interrupt flag is off).
     pub fn upcall_masked(&self) -> bool {
-        let slot = *self.info.lock();
+        let slot = self.info.get();
         slot.is_none_or(|s| s.frame.read_u8(s.offset + 1) & 1 != 0)
     }
 
     /// Masks or unmasks upcalls.
     pub fn set_upcall_mask(&self, masked: bool) {
-        if let Some(s) = *self.info.lock() {
+        if let Some(s) = self.info.get() {
             s.frame.write_u8(s.offset + 1, masked.into());
         }
     }

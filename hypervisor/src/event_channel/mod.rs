@@ -613,7 +613,7 @@ fn wake_pollers(domain: &Domain, port: u32) {
 /// The vCPU's `vcpu_info` lies elsewhere now (VCPUOP_register_vcpu_info): events may have been recorded in the old
 /// place only, so everything counts as pending in the new one and the guest looks for itself.
 pub fn vcpu_info_moved(vcpu: &Arc<Vcpu>) {
-    if let Some(slot) = *vcpu.info.lock() {
+    if let Some(slot) = vcpu.info.get() {
         slot.frame
             .write_u64(slot.offset + VCPU_INFO_PENDING_SEL, u64::MAX);
     }

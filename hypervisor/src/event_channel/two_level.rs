@@ -21,7 +21,7 @@ fn bit(port: u32) -> Option<(usize, u64)> {
 fn select(vcpu: &Vcpu, port: u32) -> bool {
     let bit = 1u64 << (port / 64);
     vcpu.info
-        .lock()
+        .get()
         .is_some_and(|s| s.frame.fetch_or_u64(s.offset + VCPU_INFO_PENDING_SEL, bit) & bit == 0)
 }
 

@@ -135,7 +135,7 @@ pub fn audit(stored: &[(Mfn, Option<PageType>)]) -> Vec<Difference> {
                     sums.typed(mfn, PageType::SegDesc);
                 }
             }
-            if let Some(slot) = *vcpu.info.lock()
+            if let Some(slot) = vcpu.info.get()
                 && slot.frame != domain.shared_info
             {
                 sums.typed(slot.frame.mfn(), PageType::Writable);

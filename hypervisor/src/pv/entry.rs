@@ -35,9 +35,11 @@ pub fn trap(frame: &mut TrapFrame) {
 pub fn syscall(frame: &mut TrapFrame) {
     percpu::with(|cpu| {
         with_guest(cpu, frame, |cx, frame| {
-            if !cx.vcpu.pv().state().kernel_mode {
-                return trap::user_syscall(cx, frame);
+            let state = cx.vcpu.pv().state();
+            if !state.kernel_mode {
+                return trap::user_syscall(cx, state, frame);
             }
+            drop(state);
             if frame.rax == u64::from(Hypercall::IRET.0) {
                 return iret::iret(cx, frame);
             }

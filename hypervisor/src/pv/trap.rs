@@ -1,11 +1,14 @@
 //! What a PV guest's exceptions become.
 
+use alloc::boxed::Box;
 use arch::addr::GuestVa;
+
 use arch::entry::TrapFrame;
+use arch::sync::SpinGuard;
 
 use crate::domain::Context;
 use crate::pv::bounce::{Bounce, bounce, flags};
-use crate::pv::emulate;
+use crate::pv::{PvState, emulate};
 
 /// Exception vectors.
 #[allow(missing_docs)]
@@ -73,7 +76,7 @@ pub fn inject_page_fault(
     address: u64,
     error_code: u32,
 ) -> Result<(), &'static str> {
-    if let Some(slot) = *cx.vcpu.info.lock() {
+    if let Some(slot) = cx.vcpu.info.get() {
         slot.frame.write_u64(slot.offset + VCPU_INFO_CR2, address);
     }
     let kernel = cx.vcpu.pv().state().kernel_mode;
@@ -188,8 +191,11 @@ pub fn int80(cx: &Context, frame: &mut TrapFrame) -> Result<(), &'static str> {
 }
 
 /// SYSCALL from guest user mode.
-pub fn user_syscall(cx: &Context, frame: &mut TrapFrame) -> Result<(), &'static str> {
-    let mut state = cx.vcpu.pv().state();
+pub fn user_syscall(
+    cx: &Context,
+    mut state: SpinGuard<'_, Box<PvState>>,
+    frame: &mut TrapFrame,
+) -> Result<(), &'static str> {
     let callback = state.syscall_callback;
     if callback.rip == 0 {
         drop(state);

@@ -102,7 +102,7 @@ fn area_ok(area: u64, len: usize) -> Result<u64, Errno> {
 
 /// VCPUOP_initialise. Every attempt, also one that continues an earlier one, checks everything anew (XSA-296).
 fn initialise(domain: &Domain, vcpu: &Vcpu, arg: u64) -> Result<(), Fail> {
-    if vcpu.info.lock().is_none() {
+    if vcpu.info.get().is_none() {
         return Err(Errno::EINVAL.into());
     }
     let mut context: Box<VcpuGuestContext> =
@@ -180,15 +180,14 @@ fn register_vcpu_info(
         .map_err(|_| Errno::EINVAL)?;
     let frame = page.frame();
     {
-        let mut info = vcpu.info.lock();
         let mut bytes = [0; INFO_BYTES];
-        match *info {
+        match vcpu.info.get() {
             Some(old) => old.frame.read(old.offset, &mut bytes),
             // Never had one: upcalls are masked.
             None => bytes[1] = 1,
         }
         frame.write(offset, &bytes);
-        *info = Some(VcpuInfoSlot { frame, offset });
+        vcpu.info.set(Some(VcpuInfoSlot { frame, offset }));
     }
     *kept = Some(page.into_raw());
     drop(kept);
@@ -201,7 +200,7 @@ fn register_vcpu_info(
 pub fn release_vcpu_info(vcpu: &Vcpu) {
     let mut kept = vcpu.info_page.lock();
     if let Some(mfn) = kept.take() {
-        *vcpu.info.lock() = None;
+        vcpu.info.set(None);
         drop(mm::TypedRef::from_raw(mfn));
     }
 }

@@ -77,7 +77,7 @@ pub fn update_vcpu_time(vcpu: &Vcpu) {
     if *seen == Some(present) {
         return;
     }
-    let Some(slot) = *vcpu.info.lock() else {
+    let Some(slot) = vcpu.info.get() else {
         return;
     };
     let at = slot.offset + TIME;
@@ -123,7 +123,7 @@ fn write_time_area(vcpu: &Vcpu) -> bool {
     if area.get() == 0 {
         return true;
     }
-    let (Some(slot), Some(seen)) = (*vcpu.info.lock(), *vcpu.time.seen.lock()) else {
+    let (Some(slot), Some(seen)) = (vcpu.info.get(), *vcpu.time.seen.lock()) else {
         return true;
     };
     // The versions of the update that brought vcpu_info to its present one, so that both agree in the end.

@@ -163,7 +163,7 @@ fn pair(a: &Arc<Domain>, b: &Arc<Domain>) -> (u32, u32) {
 
 /// Takes the upcall flag and selector of a vCPU back, as the guest does on entry. True if an upcall was pending.
 fn take_upcall(d: &Domain, vcpu: usize) -> bool {
-    let slot = d.vcpus()[vcpu].info.lock().expect("slot");
+    let slot = d.vcpus()[vcpu].info.get().expect("slot");
     slot.frame
         .fetch_and_u64(slot.offset + VCPU_INFO_PENDING_SEL, 0);
     slot.frame.fetch_and_u8(slot.offset, 0) != 0

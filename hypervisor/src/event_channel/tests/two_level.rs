@@ -13,7 +13,7 @@ fn set_mask(d: &Domain, port: u32) {
 }
 
 fn selector(d: &Domain, vcpu: usize) -> u64 {
-    let slot = d.vcpus()[vcpu].info.lock().expect("slot");
+    let slot = d.vcpus()[vcpu].info.get().expect("slot");
     slot.frame.read_u64(slot.offset + VCPU_INFO_PENDING_SEL)
 }
 

@@ -59,7 +59,10 @@ fn secondary(cx: &Context, frame: &mut TrapFrame, i: &mut Instruction, opcode: u
                 0 => cr0(state.task_switched),
                 2 => {
                     drop(state);
-                    (*cx.vcpu.info.lock()).map_or(0, |s| s.frame.read_u64(s.offset + 16))
+                    cx.vcpu
+                        .info
+                        .get()
+                        .map_or(0, |s| s.frame.read_u64(s.offset + 16))
                 }
                 3 => state.tables.kernel.map_or(0, |l4| l4.addr().get()),
                 4 => state.cr4 | CR4_FIXED,
@@ -83,7 +86,7 @@ fn secondary(cx: &Context, frame: &mut TrapFrame, i: &mut Instruction, opcode: u
                 }
                 2 => {
                     drop(state);
-                    if let Some(s) = *cx.vcpu.info.lock() {
+                    if let Some(s) = cx.vcpu.info.get() {
                         s.frame.write_u64(s.offset + 16, value);
                     }
                 }

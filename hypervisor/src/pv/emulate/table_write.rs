@@ -14,6 +14,9 @@ const ZF: u64 = 1 << 6;
 const SF: u64 = 1 << 7;
 const OF: u64 = 1 << 11;
 
+/// Tries against concurrent changes of the entry before the instruction is simply executed again.
+const ATTEMPTS: usize = 8;
+
 /// What an instruction does to the `size` bytes at its memory operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Effect {
@@ -127,7 +130,7 @@ fn emulate(cx: &Context, frame: &mut TrapFrame, fault: GuestVa) -> Option<()> {
     let entry = GuestVa::new(address & !7);
     let shift = 8 * within as u32;
     let field = mask(size);
-    loop {
+    for _ in 0..ATTEMPTS {
         let mut word = [0u8; 8];
         arch::guest::copy_from(entry, &mut word).ok()?;
         let old_entry = u64::from_ne_bytes(word);
@@ -182,4 +185,6 @@ fn emulate(cx: &Context, frame: &mut TrapFrame, fault: GuestVa) -> Option<()> {
         frame.rip = frame.rip.wrapping_add(i.length as u64);
         return Some(());
     }
+    // Others keep changing it: the guest faults again, after interrupts had their turn.
+    Some(())
 }

@@ -378,7 +378,7 @@ fn xsa_296_initialise_checks_anew_on_every_attempt() {
         Errno::EEXIST
     );
     // Without a vcpu_info there is nothing to initialise.
-    *dom0.vcpus()[1].info.lock() = None;
+    dom0.vcpus()[1].info.set(None);
     assert_eq!(
         errno(vcpu_op(&dom0, VcpuOp::INITIALISE, 1, ARG)),
         Errno::EINVAL
@@ -594,7 +594,7 @@ fn xsa_327_vcpu_info_must_be_aligned_and_in_one_page() {
     // Not a page of the domain's.
     assert_eq!(errno(register(64)), Errno::EINVAL);
     assert_eq!(
-        dom0.vcpus()[0].info.lock().expect("default").frame,
+        dom0.vcpus()[0].info.get().expect("default").frame,
         dom0.shared_info
     );
 }
