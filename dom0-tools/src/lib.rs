@@ -1,4 +1,5 @@
 //! The toolstack of dom0. It meets the hypervisor only through `hypercall-abi`.
 
 pub mod hypercall;
+pub mod xenstore;
 pub mod xl;
