@@ -29,5 +29,6 @@ pub mod pv;
 pub mod sched;
 pub mod shutdown;
 pub mod time;
+pub mod xsm;
 
 pub use hypercall_abi::Errno;

@@ -1,12 +1,12 @@
 //! `HYPERVISOR_console_io(cmd, count, buffer)`.
 
-use hypercall_abi::xen::ConsoleIo;
+use hypercall_abi::xen::{ConsoleIo, Hypercall};
 use hypercall_abi::{Errno, GuestHandle};
 
 use crate::domain::Context;
 use crate::fail::{Args, Fail, Return};
-use crate::guest;
 use crate::preempt::Budget;
+use crate::{guest, xsm};
 
 /// Bytes copied at a time.
 const CHUNK: usize = 128;
@@ -16,9 +16,7 @@ const CHUNK_UNITS: u32 = crate::preempt::UNITS;
 /// Writes a privileged domain's bytes to the serial ports, or reads what was typed. `EPERM` for others.
 pub fn do_console_io(cx: &Context, args: Args) -> Return {
     let [cmd, count, buffer, ..] = args.0;
-    if !cx.domain.privileged {
-        return Err(Errno::EPERM.into());
-    }
+    xsm::check(&cx.domain, Hypercall::CONSOLE_IO, cmd as u32, None)?;
     // The count is a C int.
     let count = count as u32;
     if count > i32::MAX as u32 {

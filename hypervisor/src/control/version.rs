@@ -7,12 +7,12 @@ use arch::addr::PAGE_BYTES;
 use arch::sync::Once;
 use hypercall_abi::features::*;
 use hypercall_abi::version::*;
-use hypercall_abi::xen::VmAssistType;
+use hypercall_abi::xen::{Hypercall, VmAssistType};
 use hypercall_abi::{Errno, GuestHandle};
 
 use crate::domain::Context;
 use crate::fail::{Args, Return};
-use crate::guest;
+use crate::{guest, xsm};
 
 /// The interface that this hypervisor speaks.
 pub const MAJOR: u64 = 4;
@@ -70,6 +70,10 @@ fn features(cx: &Context) -> u32 {
     map
 }
 
+fn may(cx: &Context, command: XenVer) -> Result<(), Errno> {
+    xsm::check(&cx.domain, Hypercall::XEN_VERSION, command.0, None)
+}
+
 /// `HYPERVISOR_xen_version(cmd, arg)`. `ENOSYS` for unknown commands, `EFAULT` for a bad `arg`, `EPERM` for the build
 /// id if the caller is not privileged.
 pub fn do_xen_version(cx: &Context, args: Args) -> Return {
@@ -119,7 +123,7 @@ pub fn do_xen_version(cx: &Context, args: Args) -> Return {
             let uuid = cx.domain.control.lock().handle;
             guest::write_bytes(bytes, &uuid)?;
         }
-        XenVer::COMMANDLINE if cx.domain.privileged => {
+        XenVer::COMMANDLINE if may(cx, XenVer::COMMANDLINE).is_ok() => {
             let text = COMMAND_LINE.get().map_or("", String::as_str);
             guest::write_bytes(bytes, &padded::<COMMAND_LINE_BYTES>(text))?;
         }
@@ -128,9 +132,7 @@ pub fn do_xen_version(cx: &Context, args: Args) -> Return {
             guest::write(bytes, DENIED.len() as u64, &0)?;
         }
         XenVer::BUILD_ID => {
-            if !cx.domain.privileged {
-                return Err(Errno::EPERM.into());
-            }
+            may(cx, XenVer::BUILD_ID)?;
             if !bytes.is_null() && guest::read(bytes.cast::<BuildId>(), 0)?.len == 0 {
                 return Err(Errno::EINVAL.into());
             }

@@ -57,6 +57,8 @@ pub struct Domain {
     pub kind: Kind,
     /// May manage the host and other domains (dom0).
     pub privileged: bool,
+    /// Runs xenstore, as creation said (`XEN_DOMCTL_CDF_xs_domain`): may list domains.
+    pub xenstore: AtomicBool,
     /// Serialises life-cycle operations (domctl); see the lock order.
     pub control: SpinLock<Control>,
     /// Its vCPUs, made once by max_vcpus; index is the vCPU id.
@@ -99,6 +101,7 @@ impl Domain {
             id,
             kind,
             privileged,
+            xenstore: AtomicBool::new(false),
             control: SpinLock::new(Control::default()),
             vcpus: Once::new(),
             shared_info,
@@ -151,6 +154,11 @@ impl Domain {
         match &self.kind {
             Kind::Pv(pv) => pv.assisted(VmAssistType::RUNSTATE_UPDATE_FLAG.0),
         }
+    }
+
+    /// Whether it runs xenstore.
+    pub fn is_xenstore(&self) -> bool {
+        self.xenstore.load(Ordering::Relaxed)
     }
 
     /// Whether it is being torn down.

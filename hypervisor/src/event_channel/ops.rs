@@ -10,7 +10,7 @@ use hypercall_abi::event_channel::{
     EvtchnSend, EvtchnSetPriority, EvtchnStat, EvtchnStatus, EvtchnStatusInterdomain,
     EvtchnStatusUnbound, EvtchnUnmask,
 };
-use hypercall_abi::xen::{DomId, NR_VIRQS};
+use hypercall_abi::xen::{DomId, Hypercall, NR_VIRQS};
 use hypercall_abi::{Errno, GuestHandle};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -24,6 +24,7 @@ use crate::guest;
 use crate::host::host;
 use crate::irq;
 use crate::preempt::Budget;
+use crate::xsm;
 
 /// The continuation of [`EvtchnOp::RESET`], which is not in the public header.
 const RESET_CONT: EvtchnOp = EvtchnOp(14);
@@ -72,7 +73,7 @@ pub(super) fn dispatch(cx: &Context, op_number: EvtchnOp, arg: u64, budget: &Bud
         EvtchnOp::RESET | RESET_CONT => {
             let op: EvtchnReset = guest::read(GuestHandle::new(arg), 0)?;
             let target = resolve(cx, op.dom)?;
-            may_act_on(cx, &target)?;
+            may(cx, EvtchnOp::RESET, &target)?;
             let own = Arc::ptr_eq(&target, d);
             match reset(&target, own, op_number == RESET_CONT, budget) {
                 Ok(()) => Ok(0),
@@ -102,20 +103,15 @@ fn resolve(cx: &Context, dom: DomId) -> Result<Arc<Domain>, Errno> {
     }
 }
 
-/// A domain acts on itself; a privileged one on all. `EPERM`.
-fn may_act_on(cx: &Context, target: &Arc<Domain>) -> Result<(), Errno> {
-    if Arc::ptr_eq(&cx.domain, target) || cx.domain.privileged {
-        Ok(())
-    } else {
-        Err(Errno::EPERM)
-    }
+fn may(cx: &Context, op: EvtchnOp, target: &Domain) -> Result<(), Errno> {
+    xsm::check(&cx.domain, Hypercall::EVENT_CHANNEL_OP, op.0, Some(target))
 }
 
 fn alloc_unbound(cx: &Context, op: &mut EvtchnAllocUnbound) -> Result<(), Errno> {
     let d = resolve(cx, op.dom)?;
     let mut table = d.events.table.lock();
     let (port, channel) = table.allocate(&d)?;
-    if let Err(errno) = may_act_on(cx, &d) {
+    if let Err(errno) = may(cx, EvtchnOp::ALLOC_UNBOUND, &d) {
         table.give_back(port);
         return Err(errno);
     }
@@ -219,7 +215,7 @@ fn status(cx: &Context, op: &mut EvtchnStatus) -> Result<(), Errno> {
     if channel.consumer() != Consumer::Guest {
         return Err(Errno::EACCES);
     }
-    may_act_on(cx, &d)?;
+    may(cx, EvtchnOp::STATUS, &d)?;
     op.status = match &*channel.state.lock() {
         State::Free | State::Reserved => EvtchnStat::CLOSED,
         State::Unbound { remote } => {

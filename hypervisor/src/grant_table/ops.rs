@@ -15,7 +15,7 @@ use hypercall_abi::grant_table::{
     GnttabSetVersion, GnttabSetupTable, GnttabSwapGrantRef, GnttabTransfer, GnttabUnmapAndReplace,
     GnttabUnmapGrantRef,
 };
-use hypercall_abi::xen::DomId;
+use hypercall_abi::xen::{DomId, Hypercall};
 use hypercall_abi::{Errno, GuestHandle};
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -28,6 +28,7 @@ use crate::guest;
 use crate::host::host;
 use crate::mm;
 use crate::preempt::Budget;
+use crate::xsm;
 
 /// Bits of the command that name the operation; the others carry a continuation's state.
 const COMMAND_BITS: u32 = 12;
@@ -267,7 +268,7 @@ fn copies(cx: &Context, at: u64, count: u32, budget: &Budget) -> Result<Progress
 }
 
 /// The domain a guest names, and whether it may manage its grant table.
-fn target(cx: &Context, dom: DomId) -> Result<Arc<Domain>, (GntStatus, Errno)> {
+fn target(cx: &Context, op: GnttabOp, dom: DomId) -> Result<Arc<Domain>, (GntStatus, Errno)> {
     let domain = if dom == DomId::SELF {
         cx.domain.clone()
     } else {
@@ -276,11 +277,9 @@ fn target(cx: &Context, dom: DomId) -> Result<Arc<Domain>, (GntStatus, Errno)> {
             .get(DomainId(dom.0))
             .map_err(|_| (GntStatus::BAD_DOMAIN, Errno::ESRCH))?
     };
-    if Arc::ptr_eq(&domain, &cx.domain) || cx.domain.privileged {
-        Ok(domain)
-    } else {
-        Err((GntStatus::PERMISSION_DENIED, Errno::EPERM))
-    }
+    xsm::check(&cx.domain, Hypercall::GRANT_TABLE_OP, op.0, Some(&domain))
+        .map_err(|errno| (GntStatus::PERMISSION_DENIED, errno))?;
+    Ok(domain)
 }
 
 /// Whether the guest could have `count` frame numbers there. `EFAULT`.
@@ -295,7 +294,7 @@ fn list_ok(list: GuestHandle<u64>, count: u32) -> Result<(), Errno> {
 fn setup_table(cx: &Context, at: u64) -> Result<(), Errno> {
     let op: GnttabSetupTable = guest::read(GuestHandle::new(at), 0)?;
     list_ok(op.frame_list, op.nr_frames)?;
-    let status = match target(cx, op.dom) {
+    let status = match target(cx, GnttabOp::SETUP_TABLE, op.dom) {
         Ok(domain) => try_setup(&domain, &op).err().unwrap_or(GntStatus::OKAY),
         Err((status, _)) => status,
     };
@@ -338,7 +337,7 @@ fn try_setup(domain: &Domain, op: &GnttabSetupTable) -> Result<(), GntStatus> {
 fn query_size(cx: &Context, at: u64) -> Result<(), Errno> {
     let handle = GuestHandle::new(at);
     let mut op: GnttabQuerySize = guest::read(handle, 0)?;
-    op.status = match target(cx, op.dom) {
+    op.status = match target(cx, GnttabOp::QUERY_SIZE, op.dom) {
         Ok(domain) => {
             // A table has one frame from the start; that it is allocated at first use is our affair.
             let (frames, max) = domain.grants.frames();
@@ -353,7 +352,7 @@ fn query_size(cx: &Context, at: u64) -> Result<(), Errno> {
 fn get_status_frames(cx: &Context, at: u64) -> Result<(), Errno> {
     let op: GnttabGetStatusFrames = guest::read(GuestHandle::new(at), 0)?;
     list_ok(op.frame_list, op.nr_frames)?;
-    let status = match target(cx, op.dom) {
+    let status = match target(cx, GnttabOp::GET_STATUS_FRAMES, op.dom) {
         Ok(domain) => list_status_frames(&domain, &op),
         Err((status, _)) => status,
     };
@@ -409,7 +408,7 @@ fn set_version(cx: &Context, at: u64) -> Return {
 
 fn get_version(cx: &Context, at: u64) -> Return {
     let op: GnttabGetVersion = guest::read(GuestHandle::new(at), 0)?;
-    let domain = target(cx, op.dom).map_err(|(_, errno)| errno)?;
+    let domain = target(cx, GnttabOp::GET_VERSION, op.dom).map_err(|(_, errno)| errno)?;
     let version = domain.grants.table.read().version;
     let address = at
         .checked_add(offset_of!(GnttabGetVersion, version) as u64)

@@ -4,7 +4,7 @@ use arch::addr::Mfn;
 use arch::ioapic::{self, Wiring};
 use arch::pci::Sbdf;
 use hypercall_abi::physdev::*;
-use hypercall_abi::xen::DomId;
+use hypercall_abi::xen::{DomId, Hypercall};
 use hypercall_abi::{Errno, GuestHandle};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -16,6 +16,7 @@ use crate::fail::{Args, Return};
 use crate::guest;
 use crate::host::host;
 use crate::mm::{PageType, get_page_and_type};
+use crate::xsm;
 
 /// The largest number of messages that one MSI capability can have.
 const MAX_MSI_MESSAGES: i32 = 32;
@@ -36,13 +37,8 @@ fn output<T: IntoBytes + Immutable>(arg: u64, value: &T) -> Return {
     Ok(0)
 }
 
-/// Only dom0 may.
-fn privileged(cx: &Context) -> Result<(), Errno> {
-    if cx.domain.privileged {
-        Ok(())
-    } else {
-        Err(Errno::EPERM)
-    }
+fn may(cx: &Context, op: PhysdevOp, target: Option<&Domain>) -> Result<(), Errno> {
+    xsm::check(&cx.domain, Hypercall::PHYSDEV_OP, op.0, target)
 }
 
 fn done(result: Result<(), Errno>) -> Return {
@@ -79,7 +75,7 @@ pub fn do_physdev_op(cx: &Context, args: Args) -> Return {
         PhysdevOp::APIC_WRITE => apic_write(cx, input(arg)?),
         PhysdevOp::ALLOC_IRQ_VECTOR => {
             let mut op: PhysdevIrq = input(arg)?;
-            privileged(cx)?;
+            may(cx, command, None)?;
             // Vectors are the hypervisor's business; dom0 writes this number into its I/O APIC entries.
             op.vector = op.irq;
             output(arg, &op)
@@ -87,7 +83,7 @@ pub fn do_physdev_op(cx: &Context, args: Args) -> Return {
         PhysdevOp::MAP_PIRQ => map_pirq(cx, arg),
         PhysdevOp::UNMAP_PIRQ => {
             let op: PhysdevUnmapPirq = input(arg)?;
-            with_target(cx, op.domid, |target| pirq::unmap(target, op.pirq))?;
+            with_target(cx, command, op.domid, |target| pirq::unmap(target, op.pirq))?;
             Ok(0)
         }
         PhysdevOp::SETUP_GSI => setup_gsi(cx, input(arg)?),
@@ -104,11 +100,11 @@ fn device_op(cx: &Context, command: PhysdevOp, arg: u64) -> Return {
     let table = &host().irqs;
     let devices = || table.devices.lock();
     let add = |function| {
-        privileged(cx)?;
+        may(cx, command, None)?;
         done(devices().add(function))
     };
     let remove = |function| {
-        privileged(cx)?;
+        may(cx, command, None)?;
         // Their numbers stay dom0's until it unmaps them.
         for number in devices().remove(function)? {
             if let Some(mut irq) = table.lock(number) {
@@ -118,7 +114,7 @@ fn device_op(cx: &Context, command: PhysdevOp, arg: u64) -> Return {
         Ok(0)
     };
     let restore = |function| {
-        privileged(cx)?;
+        may(cx, command, None)?;
         done(devices().restore(table, function))
     };
     match command {
@@ -149,17 +145,15 @@ fn device_op(cx: &Context, command: PhysdevOp, arg: u64) -> Return {
         PhysdevOp::RESTORE_MSI_EXT => restore(function(input(arg)?)),
         PhysdevOp::PREPARE_MSIX | PhysdevOp::RELEASE_MSIX => {
             let op: PhysdevPciDevice = input(arg)?;
-            privileged(cx)?;
+            may(cx, command, None)?;
             done(devices().prepare_msix(function(op), command == PhysdevOp::RELEASE_MSIX))
         }
         PhysdevOp::PCI_MMCFG_RESERVED => {
-            privileged(cx)?;
+            may(cx, command, None)?;
             mmcfg_reserved(input(arg)?)
         }
         PhysdevOp::DBGP_OP => {
-            if cx.domain.id != DomainId::DOM0 {
-                return Err(Errno::EPERM.into());
-            }
+            may(cx, command, None)?;
             // No USB debug port is used as a console, so dom0 may reset any controller.
             let _: PhysdevDbgpOp = input(arg)?;
             Ok(0)
@@ -175,6 +169,7 @@ fn function(op: PhysdevPciDevice) -> Sbdf {
 /// Runs `f` on the domain that a map call names. `ESRCH` if there is none, `EPERM` for all but dom0.
 fn with_target<R>(
     cx: &Context,
+    op: PhysdevOp,
     id: DomId,
     f: impl FnOnce(&Domain) -> Result<R, Errno>,
 ) -> Result<R, Errno> {
@@ -184,7 +179,7 @@ fn with_target<R>(
     } else {
         host().domains.get(DomainId(id.0))?
     };
-    privileged(cx)?;
+    may(cx, op, Some(&target))?;
     if target.is_dying() {
         return Err(Errno::ESRCH);
     }
@@ -205,7 +200,7 @@ fn map_pirq(cx: &Context, arg: u64) -> Return {
         _ => 0,
     };
     let function = Sbdf::new(segment, map.bus as u8, map.devfn as u8);
-    let result = with_target(cx, map.domid, |target| match kind {
+    let result = with_target(cx, PhysdevOp::MAP_PIRQ, map.domid, |target| match kind {
         MapPirqType::GSI => pirq::map_gsi(target, map.index, map.pirq),
         // Only new interrupts can be mapped: there is no other way to come by the number of an existing one.
         MapPirqType::MSI | MapPirqType::MSI_SEG if map.index != -1 => Err(Errno::EINVAL),
@@ -263,7 +258,7 @@ fn set_io_bitmap(cx: &Context, op: PhysdevSetIobitmap) -> Return {
 
 fn apic_read(cx: &Context, arg: u64) -> Return {
     let mut op: PhysdevApic = input(arg)?;
-    privileged(cx)?;
+    may(cx, PhysdevOp::APIC_READ, None)?;
     let value = ioapic::read_register(op.apic_physbase, op.reg as u8);
     op.value = value.unwrap_or(op.value);
     guest::write(GuestHandle::new(arg), 0, &op)?;
@@ -273,7 +268,7 @@ fn apic_read(cx: &Context, arg: u64) -> Return {
 
 /// Old kernels program their I/O APIC entries; the vector field then holds the pirq. Xen `ioapic_guest_write`.
 fn apic_write(cx: &Context, op: PhysdevApic) -> Return {
-    privileged(cx)?;
+    may(cx, PhysdevOp::APIC_WRITE, None)?;
     if !ioapic::addresses().contains(&op.apic_physbase) {
         return Err(Errno::EINVAL.into());
     }
@@ -312,7 +307,7 @@ fn setup_gsi(cx: &Context, op: PhysdevSetupGsi) -> Return {
         .ok()
         .filter(|&g| g < table.gsi_end())
         .ok_or(Errno::EINVAL)?;
-    privileged(cx)?;
+    may(cx, PhysdevOp::SETUP_GSI, None)?;
     let mut irq = table
         .irq(gsi)
         .filter(|_| ioapic::exists(gsi))

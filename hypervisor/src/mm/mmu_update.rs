@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 
 use arch::addr::{Gfn, Mfn, PhysAddr};
-use hypercall_abi::xen::{DomId, MmuUpdate, MmuUpdateCmd};
+use hypercall_abi::xen::{DomId, Hypercall, MmuUpdate, MmuUpdateCmd};
 use hypercall_abi::{Errno, GuestHandle};
 
 use super::entry::{Mode, set_l1, set_upper};
@@ -16,6 +16,7 @@ use crate::fail::{Args, Fail, Return};
 use crate::guest;
 use crate::host::host;
 use crate::preempt::Budget;
+use crate::xsm;
 
 /// In the count argument: this is a continuation (Xen's `MMU_UPDATE_PREEMPTED`).
 pub(super) const PREEMPTED: u32 = 1 << 31;
@@ -33,20 +34,19 @@ pub(super) enum FrameOwner {
 impl FrameOwner {
     /// Resolves a guest's claim. `ESRCH` if there is no such domain (or the caller names itself by number), `EPERM` if
     /// the caller may not use its frames.
-    pub fn resolve(cx: &Context, id: u16) -> Result<Self, Errno> {
+    pub fn resolve(cx: &Context, hypercall: Hypercall, id: u16) -> Result<Self, Errno> {
         match DomId(id) {
             DomId::SELF => Ok(Self::Caller),
             DomId::IO => Ok(Self::System(DomainId::IO)),
-            DomId::XEN if cx.domain.privileged => Ok(Self::System(DomainId::XEN)),
-            DomId::XEN => Err(Errno::EPERM),
+            DomId::XEN => {
+                xsm::check(&cx.domain, hypercall, 0, None)?;
+                Ok(Self::System(DomainId::XEN))
+            }
             _ if id == cx.domain.id.0 => Err(Errno::ESRCH),
             _ => {
                 let domain = host().domains.get(DomainId(id))?;
-                if cx.domain.privileged {
-                    Ok(Self::Other(domain))
-                } else {
-                    Err(Errno::EPERM)
-                }
+                xsm::check(&cx.domain, hypercall, 0, Some(&domain))?;
+                Ok(Self::Other(domain))
             }
         }
     }
@@ -160,11 +160,8 @@ fn table_owner_of(cx: &Context, field: u32) -> Result<Option<Arc<Domain>>, Errno
         return Ok(None);
     }
     let domain = host().domains.get(id)?;
-    if cx.domain.privileged {
-        Ok(Some(domain))
-    } else {
-        Err(Errno::EPERM)
-    }
+    xsm::check(&cx.domain, Hypercall::MMU_UPDATE, 0, Some(&domain))?;
+    Ok(Some(domain))
 }
 
 /// `HYPERVISOR_mmu_update(requests, count, done, foreign domain)`.
@@ -175,7 +172,7 @@ pub fn do_mmu_update(cx: &Context, args: Args) -> Return {
     // A continuation that only waits for deferred work carries its result in that argument.
     if args.0[0] != 0 || args.0[1] as u32 != PREEMPTED {
         tables_of = table_owner_of(cx, foreign >> 16)?;
-        frames_of = FrameOwner::resolve(cx, foreign as u16)?;
+        frames_of = FrameOwner::resolve(cx, Hypercall::MMU_UPDATE, foreign as u16)?;
     }
     let table_owner = tables_of.as_deref().unwrap_or(&cx.domain);
     batch(cx, args, size_of::<MmuUpdate>() as u64, |index, budget| {

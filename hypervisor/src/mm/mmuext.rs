@@ -2,7 +2,7 @@
 
 use arch::addr::{GuestVa, Mfn};
 use arch::guest::range_ok;
-use hypercall_abi::xen::{MmuextOp, MmuextOpArg};
+use hypercall_abi::xen::{Hypercall, MmuextOp, MmuextOpArg};
 use hypercall_abi::{Errno, GuestHandle};
 
 use super::frame_table::{PageRef, get_page};
@@ -20,7 +20,7 @@ pub fn do_mmuext_op(cx: &Context, args: Args) -> Return {
     let operations = GuestHandle::<MmuextOpArg>::new(args.0[0]);
     let mut owner = FrameOwner::Caller;
     if args.0[0] != 0 || args.0[1] as u32 != PREEMPTED {
-        owner = FrameOwner::resolve(cx, args.0[3] as u16)?;
+        owner = FrameOwner::resolve(cx, Hypercall::MMUEXT_OP, args.0[3] as u16)?;
     }
     let subject: Result<&Domain, Errno> = match &owner {
         FrameOwner::Caller => Ok(&cx.domain),

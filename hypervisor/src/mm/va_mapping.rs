@@ -3,7 +3,9 @@
 
 use arch::addr::{GuestVa, Mfn};
 use arch::guest::range_ok;
-use hypercall_abi::xen::{UVMF_ALL, UVMF_FLUSHTYPE_MASK, UVMF_INVLPG, UVMF_LOCAL, UVMF_TLB_FLUSH};
+use hypercall_abi::xen::{
+    Hypercall, UVMF_ALL, UVMF_FLUSHTYPE_MASK, UVMF_INVLPG, UVMF_LOCAL, UVMF_TLB_FLUSH,
+};
 use hypercall_abi::{Errno, GuestHandle};
 
 use super::entry::{Mode, set_l1};
@@ -27,7 +29,7 @@ pub fn do_update_va_mapping(cx: &Context, args: Args) -> Return {
 /// `HYPERVISOR_update_va_mapping_otherdomain(va, value, flags, domid)`.
 pub fn do_update_va_mapping_otherdomain(cx: &Context, args: Args) -> Return {
     let [va, value, flags, domid, ..] = args.0;
-    let owner = FrameOwner::resolve(cx, domid as u16)?;
+    let owner = FrameOwner::resolve(cx, Hypercall::UPDATE_VA_MAPPING_OTHERDOMAIN, domid as u16)?;
     update(cx, va, Pte(value), owner.id(cx))?;
     flush(cx, va, flags)
 }

@@ -7,6 +7,7 @@ use hypercall_abi::sched::{
     SchedOp, SchedPinOverride, SchedPoll, SchedRemoteShutdown, SchedShutdown, SchedWatchdog,
     Shutdown,
 };
+use hypercall_abi::xen::Hypercall;
 use hypercall_abi::{Errno, GuestHandle};
 
 use super::{block, shutdown, yield_now};
@@ -15,7 +16,7 @@ use crate::fail::{Args, Return};
 use crate::host::host;
 use crate::percpu::{self, work};
 use crate::time::{VcpuTimer, now, vcpu_timer};
-use crate::{event_channel, guest};
+use crate::{event_channel, guest, xsm};
 
 /// Most ports of one SCHEDOP_poll, as in Xen.
 const MAX_POLL_PORTS: u32 = 128;
@@ -47,9 +48,8 @@ pub fn do_sched_op(cx: &Context, args: Args) -> Return {
         SchedOp::REMOTE_SHUTDOWN => {
             let request: SchedRemoteShutdown = guest::read(GuestHandle::new(arg), 0)?;
             let domain = host().domains.get(DomainId(request.domain_id.0))?;
-            if !cx.domain.privileged {
-                return Err(Errno::EPERM.into());
-            }
+            let op = SchedOp::REMOTE_SHUTDOWN.0;
+            xsm::check(&cx.domain, Hypercall::SCHED_OP, op, Some(&domain))?;
             shutdown::domain_shutdown(&domain, reason(request.reason));
         }
         SchedOp::WATCHDOG => {
@@ -61,9 +61,8 @@ pub fn do_sched_op(cx: &Context, args: Args) -> Return {
             )?);
         }
         SchedOp::PIN_OVERRIDE => {
-            if !cx.domain.privileged {
-                return Err(Errno::EPERM.into());
-            }
+            let op = SchedOp::PIN_OVERRIDE.0;
+            xsm::check(&cx.domain, Hypercall::SCHED_OP, op, None)?;
             let request: SchedPinOverride = guest::read(GuestHandle::new(arg), 0)?;
             let cpu = usize::try_from(request.pcpu).ok();
             super::poke(host().sched.pin_override(cx, cpu, now())?);

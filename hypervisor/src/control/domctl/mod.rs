@@ -10,6 +10,7 @@ mod vcpu;
 use alloc::sync::Arc;
 
 use hypercall_abi::domctl::*;
+use hypercall_abi::xen::Hypercall;
 use hypercall_abi::{Errno, GuestHandle};
 
 use crate::control::policy::{self, Policy};
@@ -19,15 +20,14 @@ use crate::event_channel;
 use crate::fail::{Args, Fail, Return};
 use crate::guest;
 use crate::host::host;
+use crate::xsm;
 
 /// `HYPERVISOR_domctl(op)`. `EFAULT` for a bad `op`, `EPERM` if the caller is not privileged, `EACCES` for an interface
 /// version that is not spoken here, `ESRCH` for a domain that is not there, `ENOSYS` for unknown commands.
 pub fn do_domctl(cx: &Context, args: Args) -> Return {
     let from = GuestHandle::<Domctl>::new(args.0[0]);
     let mut op = guest::read(from, 0)?;
-    if !cx.domain.privileged {
-        return Err(Errno::EPERM.into());
-    }
+    xsm::check(&cx.domain, Hypercall::DOMCTL, op.cmd.0, None)?;
     versions::domctl(op.interface_version)?;
     let reply = match op.cmd {
         DomctlCmd::CREATEDOMAIN => return Err(later(op.cmd).into()),

@@ -8,12 +8,13 @@ mod symbol;
 
 pub use firmware::set_efi;
 use hypercall_abi::platform::*;
+use hypercall_abi::xen::Hypercall;
 use hypercall_abi::{Errno, GuestHandle};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::domain::Context;
 use crate::fail::{Args, Return};
-use crate::{guest, time};
+use crate::{guest, time, xsm};
 
 /// Where the union begins in `struct xen_platform_op`.
 const BODY: u64 = core::mem::offset_of!(PlatformOpArg, u) as u64;
@@ -50,9 +51,8 @@ pub fn do_platform_op(cx: &Context, args: Args) -> Return {
     if request.op.interface_version != XENPF_INTERFACE_VERSION {
         return Err(Errno::EACCES.into());
     }
-    if !cx.domain.privileged {
-        return Err(Errno::EPERM.into());
-    }
+    let cmd = request.op.cmd.0;
+    xsm::check(&cx.domain, Hypercall::PLATFORM_OP, cmd, None)?;
     let u = &request.op.u;
     match request.op.cmd {
         PlatformOp::SETTIME32 => {

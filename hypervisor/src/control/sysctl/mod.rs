@@ -8,21 +8,20 @@ mod pool;
 pub(super) use pool::SCHEDULER;
 
 use hypercall_abi::sysctl::*;
+use hypercall_abi::xen::Hypercall;
 use hypercall_abi::{Errno, GuestHandle};
 
 use crate::control::{domain_info, versions};
 use crate::domain::Context;
 use crate::fail::{Args, Fail, Return};
-use crate::guest;
+use crate::{guest, xsm};
 
 /// `HYPERVISOR_sysctl(op)`. `EFAULT` for a bad `op`, `EPERM` if the caller is not privileged, `EACCES` for an interface
 /// version that is not spoken here, `ENOSYS` for unknown commands.
 pub fn do_sysctl(cx: &Context, args: Args) -> Return {
     let from = GuestHandle::<Sysctl>::new(args.0[0]);
     let mut op = guest::read(from, 0)?;
-    if !cx.domain.privileged {
-        return Err(Errno::EPERM.into());
-    }
+    xsm::check(&cx.domain, Hypercall::SYSCTL, op.cmd.0, None)?;
     versions::sysctl(op.interface_version)?;
     let result = execute(cx, op.cmd, &mut op.u);
     // A feature set that was cut short is still an answer.

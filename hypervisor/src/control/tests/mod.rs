@@ -4,5 +4,6 @@ mod domctl;
 pub mod machine;
 mod off;
 mod platform;
+mod privileges;
 mod sysctl;
 mod version;

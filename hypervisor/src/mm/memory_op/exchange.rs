@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use arch::addr::Mfn;
-use hypercall_abi::memory::{MemoryExchange, MemoryReservation};
+use hypercall_abi::memory::{MemoryExchange, MemoryReservation, XenMem};
 use hypercall_abi::{Errno, GuestHandle};
 
 use super::reservation::{describe, max_order, placement};
@@ -94,7 +94,7 @@ fn run(cx: &Context, request: &MemoryExchange, exchanged: &mut u64) -> Result<bo
     let in_chunk = output.extent_order.saturating_sub(input.extent_order);
     let out_chunk = input.extent_order.saturating_sub(output.extent_order);
     let place = placement(cx, output.mem_flags)?;
-    let domain = subject(cx, input.domid)?;
+    let domain = subject(cx, XenMem::EXCHANGE, input.domid)?;
     let budget = crate::mm::budget();
     let first = *exchanged >> in_chunk;
     for chunk in first..input.nr_extents >> in_chunk {

@@ -6,6 +6,7 @@ use hypercall_abi::memory::{
     ForeignMemoryMap, MachphysMapping, MachphysMfnList, MemoryMap, ReservedDeviceMemoryMap,
     VnumaTopologyInfo, XENMEM_RDM_ALL,
 };
+use hypercall_abi::xen::Hypercall;
 use hypercall_abi::{Errno, GuestHandle};
 
 use super::{Call, subject};
@@ -14,6 +15,7 @@ use crate::fail::Return;
 use crate::guest;
 use crate::host::host;
 use crate::mm::MapEntry;
+use crate::xsm;
 
 /// Most entries of a guest's map (Xen's `E820MAX`).
 const MOST_ENTRIES: u32 = 1024;
@@ -61,7 +63,7 @@ pub(super) fn set(cx: &Context, call: &Call) -> Return {
     if request.map.nr_entries > MOST_ENTRIES {
         return Err(Errno::EINVAL.into());
     }
-    let domain = subject(cx, request.domid)?;
+    let domain = subject(cx, call.op, request.domid)?;
     let map = (0..u64::from(request.map.nr_entries))
         .map(|i| read_entry(request.map.buffer, i))
         .collect::<Result<Vec<_>, _>>()?;
@@ -86,9 +88,7 @@ pub(super) fn get(cx: &Context, call: &Call) -> Return {
 
 /// The machine's map as the caller may use it: what it may not touch is reserved.
 pub(super) fn machine(cx: &Context, call: &Call) -> Return {
-    if !cx.domain.privileged {
-        return Err(Errno::EPERM.into());
-    }
+    xsm::check(&cx.domain, Hypercall::MEMORY_OP, call.op.0, None)?;
     let handle: GuestHandle<MemoryMap> = call.handle();
     let mut request = guest::read(handle, 0)?;
     let mm = &host().mm;
@@ -171,6 +171,6 @@ pub(super) fn vnuma(cx: &Context, call: &Call) -> Return {
     if request.pad != 0 {
         return Err(Errno::EINVAL.into());
     }
-    subject(cx, request.domid)?;
+    subject(cx, call.op, request.domid)?;
     Err(Errno::EOPNOTSUPP.into())
 }

@@ -11,13 +11,14 @@ mod resource;
 use alloc::sync::Arc;
 
 use hypercall_abi::memory::{MemoryDomain, MemoryReservation, PodTarget, XenMem};
-use hypercall_abi::xen::{DomId, SharedInfo};
+use hypercall_abi::xen::{DomId, Hypercall, SharedInfo};
 use hypercall_abi::{Errno, GuestHandle};
 
 use crate::domain::{Context, Domain, DomainId};
 use crate::fail::{Args, Fail, Return};
 use crate::guest;
 use crate::host::host;
+use crate::xsm;
 
 /// Bits of the command word that name the operation (`MEMOP_EXTENT_SHIFT`).
 const EXTENT_SHIFT: u32 = 6;
@@ -59,16 +60,13 @@ impl Call {
 
 /// The domain a guest names (itself by number or `DOMID_SELF`). `ESRCH` if there is none, `EPERM` if the caller may not
 /// manage its memory.
-fn subject(cx: &Context, id: DomId) -> Result<Arc<Domain>, Errno> {
+fn subject(cx: &Context, op: XenMem, id: DomId) -> Result<Arc<Domain>, Errno> {
     if id == DomId::SELF || id.0 == cx.domain.id.0 {
         return Ok(cx.domain.clone());
     }
     let domain = host().domains.get(DomainId(id.0))?;
-    if cx.domain.privileged {
-        Ok(domain)
-    } else {
-        Err(Errno::EPERM)
-    }
+    xsm::check(&cx.domain, Hypercall::MEMORY_OP, op.0, Some(&domain))?;
+    Ok(domain)
 }
 
 /// `HYPERVISOR_memory_op(command, argument)`.
@@ -94,7 +92,7 @@ pub fn do_memory_op(cx: &Context, args: Args) -> Return {
         XenMem::CURRENT_RESERVATION | XenMem::MAXIMUM_RESERVATION | XenMem::MAXIMUM_GPFN => {
             call.fresh(Errno::EINVAL)?;
             let domain: MemoryDomain = guest::read(call.handle(), 0)?;
-            let domain = subject(cx, domain.domid)?;
+            let domain = subject(cx, call.op, domain.domid)?;
             Ok(match call.op {
                 XenMem::CURRENT_RESERVATION => domain.mem.tot_pages(),
                 XenMem::MAXIMUM_RESERVATION => domain.mem.max_pages(),
@@ -120,7 +118,8 @@ pub fn do_memory_op(cx: &Context, args: Args) -> Return {
                 XenMem::MACHPHYS_COMPAT_MFN_LIST => Err(Errno::EOPNOTSUPP.into()),
                 XenMem::SET_POD_TARGET | XenMem::GET_POD_TARGET => {
                     let target: PodTarget = guest::read(call.handle(), 0)?;
-                    subject(cx, target.domid)?;
+                    let domain = subject(cx, call.op, target.domid)?;
+                    xsm::check(&cx.domain, Hypercall::MEMORY_OP, call.op.0, Some(&domain))?;
                     // Populate-on-demand is for HVM domains.
                     Err(Errno::EINVAL.into())
                 }
@@ -149,9 +148,7 @@ fn claim(cx: &Context, call: &Call) -> Return {
         .domains
         .get(DomainId(claim.domid.0))
         .map_err(|_| Errno::EINVAL)?;
-    if !cx.domain.privileged {
-        return Err(Errno::EPERM.into());
-    }
+    xsm::check(&cx.domain, Hypercall::MEMORY_OP, call.op.0, Some(&domain))?;
     host().mm.claim(&domain, claim.nr_extents)?;
     Ok(0)
 }

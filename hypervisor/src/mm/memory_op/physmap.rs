@@ -24,7 +24,7 @@ pub(super) fn add(cx: &Context, call: &Call) -> Return {
     if request.space == MapSpace::GMFN_FOREIGN {
         return Err(Errno::ENOSYS.into());
     }
-    translated(&*any(cx, request.domid)?)?;
+    translated(&*any(cx, call, request.domid)?)?;
     Err(Errno::ENOSYS.into())
 }
 
@@ -36,20 +36,24 @@ pub(super) fn add_batch(cx: &Context, call: &Call) -> Return {
     if MapSpace(request.space.into()) == MapSpace::GMFN_RANGE {
         return Err(Errno::EOPNOTSUPP.into());
     }
-    translated(&*any(cx, request.domid)?)?;
+    translated(&*any(cx, call, request.domid)?)?;
     Err(Errno::ENOSYS.into())
 }
 
 pub(super) fn remove(cx: &Context, call: &Call) -> Return {
     call.fresh(Errno::EINVAL)?;
     let request: RemoveFromPhysmap = guest::read(call.handle(), 0)?;
-    translated(&*any(cx, request.domid)?)?;
+    translated(&*any(cx, call, request.domid)?)?;
     Err(Errno::ENOSYS.into())
 }
 
 /// The domain named, whoever asks: Xen looks at its kind before the caller's rights, and so answers `EACCES` to all.
-fn any(cx: &Context, id: hypercall_abi::xen::DomId) -> Result<alloc::sync::Arc<Domain>, Errno> {
-    match subject(cx, id) {
+fn any(
+    cx: &Context,
+    call: &Call,
+    id: hypercall_abi::xen::DomId,
+) -> Result<alloc::sync::Arc<Domain>, Errno> {
+    match subject(cx, call.op, id) {
         Err(Errno::EPERM) => Err(Errno::EACCES),
         other => other,
     }

@@ -67,7 +67,7 @@ pub(super) fn adjust(cx: &Context, call: &Call) -> Return {
     if request.nr_extents > MOST_EXTENTS || call.start >= request.nr_extents {
         return refused;
     }
-    let Ok(domain) = subject(cx, request.domid) else {
+    let Ok(domain) = subject(cx, call.op, request.domid) else {
         return refused;
     };
     let Ok(place) = placement(cx, request.mem_flags) else {

@@ -2,6 +2,7 @@
 
 use arch::addr::Mfn;
 use hypercall_abi::memory::{MemAcquireResource, MemResource};
+use hypercall_abi::xen::Hypercall;
 use hypercall_abi::{Errno, GuestHandle};
 
 use super::{Call, MOST_EXTENTS};
@@ -11,6 +12,7 @@ use crate::grant_table;
 use crate::guest;
 use crate::host::host;
 use crate::preempt::Budget;
+use crate::xsm;
 
 /// Frames fetched at a time.
 const STRIDE: usize = 32;
@@ -27,9 +29,7 @@ pub(super) fn acquire(cx: &Context, call: &Call) -> Return {
         return Err(Errno::EPERM.into());
     }
     let domain = host().domains.get(DomainId(request.domid.0))?;
-    if !cx.domain.privileged {
-        return Err(Errno::EPERM.into());
-    }
+    xsm::check(&cx.domain, Hypercall::MEMORY_OP, call.op.0, Some(&domain))?;
     let most = match MemResource(request.r#type) {
         MemResource::GRANT_TABLE => grant_table::resource_max_frames(&domain, request.id),
         // A PV domain has neither.
