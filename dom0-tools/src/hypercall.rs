@@ -9,6 +9,9 @@
 
 mod buffer;
 mod calls;
+mod domain;
+mod foreign;
+mod memory;
 
 use std::ffi::c_void;
 use std::fs::{File, OpenOptions};
@@ -23,6 +26,7 @@ use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, ioctl};
 
 use buffer::Buffer;
 pub use calls::{BuildId, Version};
+pub use foreign::Foreign;
 
 /// Where the kernel offers hypercalls; the second is xenfs, of older kernels.
 const DEVICES: [&str; 2] = ["/dev/xen/privcmd", "/proc/xen/privcmd"];

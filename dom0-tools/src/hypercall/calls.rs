@@ -336,7 +336,7 @@ impl Interface {
     }
 
     /// Memory for `bits` bits, and how a call names it: in whole bytes.
-    fn bitmap(&self, bits: u32) -> Result<(Buffer, XenctlBitmap), Error> {
+    pub(super) fn bitmap(&self, bits: u32) -> Result<(Buffer, XenctlBitmap), Error> {
         let bytes = bits.div_ceil(8);
         let memory = self.buffer(bytes as usize)?;
         let map = XenctlBitmap {
@@ -355,7 +355,7 @@ fn sysctl(cmd: SysctlCmd) -> Sysctl {
     }
 }
 
-fn domctl(cmd: DomctlCmd, domain: DomId) -> Domctl {
+pub(super) fn domctl(cmd: DomctlCmd, domain: DomId) -> Domctl {
     Domctl {
         cmd,
         domain,
