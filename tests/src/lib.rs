@@ -38,6 +38,8 @@ pub enum Initramfs {
     Small,
     /// All stock tools, device drivers, stress-ng.
     Full,
+    /// All stock tools, backends, hotplug scripts, and what guests are made of.
+    Guests,
 }
 
 /// One boot and what it must show.

@@ -52,6 +52,20 @@ const XEN_ON_REQUEST: Case = Case {
     ..BASE
 };
 
+/// A host with guests made by stock tools; dom0 has the half of the memory.
+const GUESTS: Case = Case {
+    when: When::OnRequest,
+    cpus: 2,
+    memory: 2048,
+    initramfs: Initramfs::Guests,
+    scenario: "guest",
+    ..BASE
+};
+const XEN_GUESTS: Case = Case {
+    system: System::Xen,
+    ..GUESTS
+};
+
 /// All system tests, in the order in which they run.
 pub const TABLE: &[Case] = &[
     // The harness's own proof: the same userspace where nothing of ours is below it.
@@ -197,6 +211,15 @@ pub const TABLE: &[Case] = &[
         scenario: "console",
         actions: DEBUG_KEY,
         ..DIRECT
+    },
+    // Guests, by stock tools: first where the scenarios are proven, then here.
+    Case {
+        name: "xen-guest-life",
+        ..XEN_GUESTS
+    },
+    Case {
+        name: "oxen-guest-life",
+        ..GUESTS
     },
     // What bad input gets.
     Case {

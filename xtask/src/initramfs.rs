@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::cpio::Archive;
 use crate::setup::Packages;
-use crate::{build, cmd, paths};
+use crate::{build, cmd, guest_image, paths};
 
 /// Loaded in every dom0: what the tools talk to.
 const XEN_MODULES: &[&str] = &[
@@ -47,6 +47,30 @@ const DEVICE_MODULES: &[&str] = &[
     "tun",
 ];
 
+/// Loaded in a dom0 with guests instead: backends, storage and network without real devices.
+const GUEST_MODULES: &[&str] = &[
+    "xen-blkback",
+    "xen-netback",
+    "ext4",
+    "loop",
+    "bridge",
+    "ip_tables",
+    "iptable_filter",
+    "iptable_nat",
+    "xt_MASQUERADE",
+];
+
+/// What the hotplug scripts of a dom0 with guests call, where busybox does not do, and what measures.
+const GUEST_PROGRAMS: &[(&str, &str)] = &[
+    ("bin/bash", "bin/bash"),
+    ("bin/ip", "bin/ip"),
+    ("sbin/losetup", "sbin/losetup"),
+    ("usr/bin/flock", "usr/bin/flock"),
+    ("usr/bin/iperf3", "usr/bin/iperf3"),
+    ("usr/sbin/xtables-legacy-multi", "usr/sbin/iptables"),
+    ("sbin/mke2fs", "sbin/mke2fs"),
+];
+
 /// The stock tools that the small flavour has; the full one has all of them.
 const SMALL_TOOLS: &[&str] = &["xl", "xenstored", "xen-init-dom0"];
 
@@ -80,29 +104,41 @@ pub fn build(packages: &Packages, flavour: Initramfs) -> Result<PathBuf> {
 
     let sources = paths::root().join("tests/dom0");
     archive.file("init", 0o755, &read(&sources.join("init"))?);
-    for path in files_of(&sources.join("scenarios"))? {
-        archive.file(
-            &format!("oxen/scenarios/{}", name_of(&path)),
-            0o644,
-            &read(&path)?,
-        );
+    for folder in ["scenarios", "lib"] {
+        for path in files_of(&sources.join(folder))? {
+            archive.file(
+                &format!("oxen/{folder}/{}", name_of(&path)),
+                0o644,
+                &read(&path)?,
+            );
+        }
     }
 
-    let mut programs = Programs {
-        root: &packages.root,
-        archive: &mut archive,
-        done: BTreeSet::new(),
-    };
+    let mut programs = Programs::new(&packages.root, &mut archive);
     programs.program("bin/busybox", "bin/busybox")?;
     for path in files_of(&packages.root.join(STOCK))? {
         let name = name_of(&path);
-        let wanted = flavour == Initramfs::Full || SMALL_TOOLS.contains(&name.as_str());
+        let wanted = flavour != Initramfs::Small || SMALL_TOOLS.contains(&name.as_str());
         if wanted && read(&path)?.starts_with(b"\x7fELF") {
             programs.program(&format!("{STOCK}/{name}"), &format!("{STOCK}/{name}"))?;
         }
     }
     if flavour == Initramfs::Full {
         programs.program("usr/bin/stress-ng", "usr/bin/stress-ng")?;
+    }
+    if flavour == Initramfs::Guests {
+        for (from, to) in GUEST_PROGRAMS {
+            programs.program(from, to)?;
+        }
+        // iptables loads what its command line names.
+        for extension in ["MASQUERADE", "standard"] {
+            let path = format!("usr/lib/x86_64-linux-gnu/xtables/libipt_{extension}.so");
+            if packages.root.join(&path).exists() {
+                programs.program(&path, &path)?;
+            }
+        }
+    }
+    if flavour != Initramfs::Small {
         for path in files_of(&packages.root.join("usr/bin"))? {
             let name = name_of(&path);
             if name.starts_with("xenstore") && !path.is_symlink() {
@@ -111,6 +147,10 @@ pub fn build(packages: &Packages, flavour: Initramfs) -> Result<PathBuf> {
         }
         // libxc wants it at run time only: pthread_cancel.
         programs.library("libgcc_s.so.1", Path::new("libxc"))?;
+    }
+    if flavour == Initramfs::Guests {
+        hotplug_scripts(&mut archive, &packages.root)?;
+        guest_image::add(&mut archive, packages)?;
     }
     if let Ok(config) = fs::read(packages.root.join("etc/xen/xl.conf")) {
         archive.file("etc/xen/xl.conf", 0o644, &config);
@@ -122,7 +162,18 @@ pub fn build(packages: &Packages, flavour: Initramfs) -> Result<PathBuf> {
             &read(&tool)?,
         );
     }
-    modules(&mut archive, packages, flavour)?;
+    let mut wanted = XEN_MODULES.to_vec();
+    wanted.extend(match flavour {
+        Initramfs::Small => &[],
+        Initramfs::Full => DEVICE_MODULES,
+        Initramfs::Guests => GUEST_MODULES,
+    });
+    modules(&mut archive, packages, &packages.kernel_release, &wanted)?;
+    archive.file(
+        "oxen/modules",
+        0o644,
+        format!("{}\n", wanted.join("\n")).as_bytes(),
+    );
 
     let bytes = archive.finish();
     let folder = paths::output().join("initramfs");
@@ -130,6 +181,7 @@ pub fn build(packages: &Packages, flavour: Initramfs) -> Result<PathBuf> {
     let label = match flavour {
         Initramfs::Small => "small",
         Initramfs::Full => "full",
+        Initramfs::Guests => "guests",
     };
     let path = folder.join(format!("{label}-{:016x}.cpio", paths::hash(&bytes)));
     if !path.exists() {
@@ -147,13 +199,29 @@ pub fn build(packages: &Packages, flavour: Initramfs) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Adds the kernel modules with those that they depend on, and the list that `init` loads.
-fn modules(archive: &mut Archive, packages: &Packages, flavour: Initramfs) -> Result<()> {
-    let mut wanted = XEN_MODULES.to_vec();
-    if flavour == Initramfs::Full {
-        wanted.extend(DEVICE_MODULES);
+/// Debian's scripts that attach a guest's disks and network cards to dom0's.
+fn hotplug_scripts(archive: &mut Archive, root: &Path) -> Result<()> {
+    for path in files_of(&root.join("etc/xen/scripts"))? {
+        archive.file(
+            &format!("etc/xen/scripts/{}", name_of(&path)),
+            0o755,
+            &read(&path)?,
+        );
     }
-    let base = format!("lib/modules/{}", packages.kernel_release);
+    Ok(())
+}
+
+/// Adds modules of a kernel with those that they depend on, as `modprobe` wants them. What is built
+/// into that kernel needs no file.
+pub fn modules(
+    archive: &mut Archive,
+    packages: &Packages,
+    release: &str,
+    wanted: &[&str],
+) -> Result<()> {
+    let base = format!("lib/modules/{release}");
+    let builtin =
+        fs::read_to_string(packages.root.join(&base).join("modules.builtin")).unwrap_or_default();
     let text = fs::read_to_string(packages.root.join(&base).join("modules.dep"))?;
     let dependencies: BTreeMap<&str, &str> = text
         .lines()
@@ -167,11 +235,15 @@ fn modules(archive: &mut Archive, packages: &Packages, flavour: Initramfs) -> Re
             .replace('-', "_")
     };
     let mut files = BTreeSet::new();
-    for name in &wanted {
+    for name in wanted {
+        let is_wanted = |path: &str| module_name(path) == name.replace('-', "_");
+        if builtin.lines().any(is_wanted) {
+            continue;
+        }
         let (path, needs) = dependencies
             .iter()
-            .find(|(path, _)| module_name(path) == name.replace('-', "_"))
-            .with_context(|| format!("the stock kernel has no module {name}"))?;
+            .find(|(path, _)| is_wanted(path))
+            .with_context(|| format!("kernel {release} has no module {name}"))?;
         files.insert(*path);
         files.extend(needs.split_whitespace());
     }
@@ -188,23 +260,28 @@ fn modules(archive: &mut Archive, packages: &Packages, flavour: Initramfs) -> Re
         ));
     }
     archive.file(&format!("{base}/modules.dep"), 0o644, list.as_bytes());
-    archive.file(
-        "oxen/modules",
-        0o644,
-        format!("{}\n", wanted.join("\n")).as_bytes(),
-    );
     Ok(())
 }
 
 /// Copies programs together with the shared libraries that they name.
-struct Programs<'a> {
+pub struct Programs<'a> {
     root: &'a Path,
     archive: &'a mut Archive,
     done: BTreeSet<String>,
 }
 
-impl Programs<'_> {
-    fn program(&mut self, from: &str, to: &str) -> Result<()> {
+impl<'a> Programs<'a> {
+    /// Programs of the packages unpacked in `root`, into an archive that has none yet.
+    pub fn new(root: &'a Path, archive: &'a mut Archive) -> Self {
+        Self {
+            root,
+            archive,
+            done: BTreeSet::new(),
+        }
+    }
+
+    /// Copies one program.
+    pub fn program(&mut self, from: &str, to: &str) -> Result<()> {
         let path = self.root.join(from);
         self.archive.file(to, 0o755, &read(&path)?);
         self.needs_of(&path)
@@ -255,11 +332,13 @@ impl Programs<'_> {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>> {
+/// The contents of a file.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-fn name_of(path: &Path) -> String {
+/// The last part of a path.
+pub fn name_of(path: &Path) -> String {
     path.file_name()
         .unwrap_or_default()
         .to_string_lossy()
@@ -267,7 +346,7 @@ fn name_of(path: &Path) -> String {
 }
 
 /// The files of a folder, in the order of their names.
-fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
+pub fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files: Vec<PathBuf> = fs::read_dir(folder)
         .with_context(|| format!("cannot read {}", folder.display()))?
         .filter_map(|entry| entry.ok().map(|entry| entry.path()))

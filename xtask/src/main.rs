@@ -11,6 +11,7 @@ mod cmd;
 mod cpio;
 mod debug;
 mod gdb;
+mod guest_image;
 mod initramfs;
 mod iso;
 mod machine;

@@ -99,12 +99,44 @@ const GUEST: &[&str] = &[
     "zlib1g",
 ];
 
+/// What a dom0 with guests has in addition: what the hotplug scripts call, and what guests are made of.
+/// The guests' kernel is added by [`kernel_package`].
+const GUESTS: &[&str] = &[
+    "bash",
+    "e2fsprogs",
+    "iperf3",
+    "iproute2",
+    "iptables",
+    "mount",
+    "util-linux",
+    // Shared libraries of the above.
+    "libblkid1",
+    "libbpf1",
+    "libcap2",
+    "libcom-err2",
+    "libelf1",
+    "libext2fs2",
+    "libip4tc2",
+    "libip6tc2",
+    "libiperf0",
+    "libmnl0",
+    "libnftnl11",
+    "libselinux1",
+    "libpcre2-8-0",
+    "libmount1",
+    "libsmartcols1",
+    "libss2",
+    "libxtables12",
+];
+
 /// The unpacked packages.
 pub struct Packages {
     /// The folder into which all of them are unpacked, as `/` would be.
     pub root: PathBuf,
     /// The release of the stock kernel, e.g. `6.1.0-56-amd64`.
     pub kernel_release: String,
+    /// The release of the smaller stock kernel that guests run, e.g. `6.1.0-56-cloud-amd64`.
+    pub cloud_release: String,
 }
 
 impl Packages {
@@ -113,6 +145,13 @@ impl Packages {
         self.root
             .join("boot")
             .join(format!("vmlinuz-{}", self.kernel_release))
+    }
+
+    /// The smaller stock kernel, a bzImage; LZ4, so that stock `xl` unpacks it quickly.
+    pub fn cloud_kernel(&self) -> PathBuf {
+        self.root
+            .join("boot")
+            .join(format!("vmlinuz-{}", self.cloud_release))
     }
 
     /// Stock Xen 4.17, gzip-compressed.
@@ -333,32 +372,44 @@ fn derive_list(text: &str, codename: &str, suite: &str) -> Option<String> {
     })
 }
 
-/// The package of the newest stock kernel: what `linux-image-amd64` depends on.
-fn kernel_package() -> Result<String> {
+/// The package of the newest stock kernel: what e.g. `linux-image-amd64` depends on.
+fn kernel_package(newest: &str) -> Result<String> {
     let text = cmd::output(
         cmd::command("apt-cache")
-            .args(["depends", "linux-image-amd64"])
+            .args(["depends", newest])
             .env("LC_ALL", "C"),
     )?;
     text.lines()
         .find_map(|line| line.trim().strip_prefix("Depends: "))
         .filter(|name| name.starts_with("linux-image-"))
         .map(str::to_owned)
-        .context("apt knows no linux-image-amd64; is Debian's main archive configured?")
+        .with_context(|| format!("apt knows no {newest}; is Debian's main archive configured?"))
+}
+
+/// The packages of dom0's kernel and of the guests'.
+fn kernel_packages() -> Result<[String; 2]> {
+    Ok([
+        kernel_package("linux-image-amd64")?,
+        kernel_package("linux-image-cloud-amd64")?,
+    ])
 }
 
 fn unpack_guest_packages() -> Result<Packages> {
     let debs = paths::cache().join("debs");
     fs::create_dir_all(&debs)?;
-    let kernel = match kernel_package() {
-        Ok(kernel) => kernel,
+    let kernels = match kernel_packages() {
+        Ok(kernels) => kernels,
         Err(_) => {
             apt(&["update"])?;
-            kernel_package()?
+            kernel_packages()?
         }
     };
-    let mut names: Vec<String> = GUEST.iter().map(|&name| name.to_owned()).collect();
-    names.push(kernel.clone());
+    let mut names: Vec<String> = GUEST
+        .iter()
+        .chain(GUESTS)
+        .map(|&name| name.to_owned())
+        .collect();
+    names.extend(kernels.iter().cloned());
 
     let missing: Vec<&String> = names
         .iter()
@@ -399,7 +450,7 @@ fn unpack_guest_packages() -> Result<Packages> {
     // A list in the unpacked root says what it holds, and that it is complete.
     let root = paths::cache().join(format!("root-{:016x}", paths::hash(list.as_bytes())));
     if fs::read_to_string(root.join("oxen-packages")).is_ok_and(|have| have == list) {
-        return packages(root, &kernel);
+        return packages(root, &kernels);
     }
     eprintln!("x: unpacking the packages for dom0");
     let partial = paths::cache().join(format!("root.{}", std::process::id()));
@@ -407,28 +458,34 @@ fn unpack_guest_packages() -> Result<Packages> {
     for deb in &files {
         cmd::run(cmd::command("dpkg-deb").arg("-x").arg(deb).arg(&partial))?;
     }
-    let release = kernel.trim_start_matches("linux-image-").to_owned();
     let depmod = if Path::new("/usr/sbin/depmod").exists() {
         "/usr/sbin/depmod"
     } else {
         "/sbin/depmod"
     };
-    cmd::run(cmd::command(depmod).arg("-b").arg(&partial).arg(&release))?;
+    for kernel in &kernels {
+        let release = kernel.trim_start_matches("linux-image-");
+        cmd::run(cmd::command(depmod).arg("-b").arg(&partial).arg(release))?;
+    }
     fs::write(partial.join("oxen-packages"), &list)?;
     // Another `x` may have been quicker; then its result serves as well.
     if fs::rename(&partial, &root).is_err() {
         fs::remove_dir_all(&partial)?;
     }
-    packages(root, &kernel)
+    packages(root, &kernels)
 }
 
-fn packages(root: PathBuf, kernel: &str) -> Result<Packages> {
+fn packages(root: PathBuf, [kernel, cloud]: &[String; 2]) -> Result<Packages> {
+    let release = |package: &str| package.trim_start_matches("linux-image-").to_owned();
     let packages = Packages {
         root,
-        kernel_release: kernel.trim_start_matches("linux-image-").to_owned(),
+        kernel_release: release(kernel),
+        cloud_release: release(cloud),
     };
-    if !packages.kernel().exists() {
-        bail!("{kernel} has no {}", packages.kernel().display());
+    for path in [packages.kernel(), packages.cloud_kernel()] {
+        if !path.exists() {
+            bail!("no {} in the kernel packages", path.display());
+        }
     }
     Ok(packages)
 }

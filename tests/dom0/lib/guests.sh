@@ -1,0 +1,131 @@
+# What scenarios with guests share. `start_tools` first; then make, drive and end guests.
+#
+# Words of dom0's kernel command line choose whose tools run (`stock`, the default, or `ours`):
+#   oxen.xl=  oxen.xenstored=  oxen.xenconsoled=   and oxen.tools= for all three at once
+#   oxen.guest.kernel=cloud|stock                  the guests' kernel
+files=/oxen/guest
+logs=/var/log/xen/console
+whose() {
+    choice=$(argument "oxen.$1")
+    [ -n "$choice" ] || choice=$(argument oxen.tools)
+    echo "${choice:-stock}"
+}
+# The program of that name, stock or ours; ours are called oxen-NAME.
+tool() {
+    case $(whose "$1") in
+    ours) echo "/oxen/bin/oxen-$1" ;;
+    *) echo "$stock/$1" ;;
+    esac
+}
+kernel=$files/$(argument oxen.guest.kernel)
+[ -f "$kernel" ] || kernel=$files/cloud
+
+# Waits up to $1 seconds until a command succeeds.
+within() {
+    deadline=$(($(cut -d. -f1 /proc/uptime) + $1))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        [ "$(cut -d. -f1 /proc/uptime)" -lt "$deadline" ] || { echo "not within the time: $*"; return 1; }
+        usleep 100000
+    done
+}
+
+start_tools() {
+    mkdir -p $logs /var/lib/xen/dump /run/xen /run/xenstored /var/lock /tmp/guests /root
+    ln -sf "$(tool xl)" /usr/sbin/xl
+    hash -r
+    say "tools: xl $(whose xl), xenstored $(whose xenstored), xenconsoled $(whose xenconsoled)"
+    check "xenstored starts" "$(tool xenstored)" --pid-file /run/xenstored.pid
+    check "xen-init-dom0" "$stock/xen-init-dom0"
+    # The scripts refuse to work where their log cannot be written.
+    : >/var/log/xen/xen-hotplug.log
+    check "xenconsoled starts" "$(tool xenconsoled)" --log=guest --log-dir=$logs --pid-file=/run/xenconsoled.pid
+}
+
+# config NAME [LINE...]: writes a configuration with the given lines added; the last of a key wins.
+config() {
+    guest=$1
+    shift
+    {
+        echo "name = '$guest'"
+        echo "kernel = '$kernel'"
+        echo "ramdisk = '$files/initrd'"
+        # Panics must be seen and end the guest.
+        echo "cmdline = 'console=hvc0 loglevel=4 panic=-1 $(cat /tmp/guests/extra 2>/dev/null)'"
+        echo "memory = 128"
+        echo "vcpus = 1"
+        echo "on_crash = 'preserve'"
+        for line in "$@"; do
+            echo "$line"
+        done
+    } >"/tmp/guests/$guest.cfg"
+    echo "/tmp/guests/$guest.cfg"
+}
+
+domid() { xl domid "$1" 2>/dev/null; }
+log_of() { echo "$logs/guest-$1.log"; }
+shows() { grep -q -e "$2" "$(log_of "$1")"; }
+# The guest's console says that it waits for commands; the limit is generous because of emulation.
+ready() { within "${2:-180}" shows "$1" '^%% ready'; }
+gone() { within "${2:-60}" absent "$1"; }
+absent() { ! xl list "$1"; }
+
+# create NAME [LINE...]: makes the guest and waits until it takes commands.
+create() {
+    guest=$1
+    rm -f "$(log_of "$guest")" "/tmp/guests/$guest.number"
+    xl create "$(config "$@")" && ready "$guest"
+}
+
+# tell NAME COMMAND: starts a command in the guest without waiting for its end.
+tell() {
+    number=$(($(cat "/tmp/guests/$1.number" 2>/dev/null || echo 0) + 1))
+    echo $number >"/tmp/guests/$1.number"
+    # Not the log from before: where the command's output begins.
+    wc -c <"$(log_of "$1")" >"/tmp/guests/$1.from"
+    terminal=$(xenstore-read "/local/domain/$(domid "$1")/console/tty") || return 1
+    printf '%s %s\n' "$number" "$2" >"$terminal"
+}
+# answer NAME [SECONDS]: waits for the end of that command, prints its output, returns its status.
+answer() {
+    number=$(cat "/tmp/guests/$1.number")
+    within "${2:-120}" shows "$1" "^%% $number " || { tail -c 2000 "$(log_of "$1")"; return 99; }
+    tail -c "+$(($(cat "/tmp/guests/$1.from") + 1))" "$(log_of "$1")" | tr -d '\r' | sed "/^%% $number /,\$d"
+    return "$(sed -n "s/^%% $number \([0-9]*\).*/\1/p" "$(log_of "$1")" | tail -n 1)"
+}
+# in_guest NAME COMMAND [SECONDS]: both.
+in_guest() { tell "$1" "$2" && answer "$1" "${3:-120}"; }
+# The command prints exactly this.
+prints() {
+    expected=$1
+    shift
+    got=$("$@" | sed '/^$/d')
+    [ "$got" = "$expected" ] || { echo "expected: $expected, got: $got"; return 1; }
+}
+
+# The host's free pages, once they stand still: Xen takes back a dead domain's memory piece by piece.
+free_pages() {
+    last=
+    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+        now=$(hostpages)
+        [ "$now" = "$last" ] && break
+        last=$now
+        usleep 300000
+    done
+    echo "$now"
+}
+# Exactly as many pages are free as were.
+back() {
+    now=$(free_pages)
+    [ "$now" = "$1" ] || { echo "free pages: $now, were $1"; return 1; }
+}
+# What a failed scenario leaves for the reader.
+evidence() {
+    for file in "$logs"/*.log /var/log/xen/*.log; do
+        [ -s "$file" ] || continue
+        echo "== $file"
+        tail -n 30 "$file"
+    done
+    echo "== xl dmesg"
+    "$stock/xl" dmesg | tail -n 40
+}
