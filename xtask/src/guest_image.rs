@@ -50,9 +50,9 @@ fn userspace(packages: &Packages) -> Result<Vec<u8>> {
         programs.program(from, to)?;
     }
     for tool in build::guest_programs()? {
-        // Those of dom0's tools mean nothing here.
         let name = initramfs::name_of(&tool);
-        if !name.starts_with("oxen-") {
+        // The others are dom0's.
+        if name == "microbench" {
             archive.file(&format!("bin/{name}"), 0o755, &read(&tool)?);
         }
     }

@@ -49,6 +49,7 @@ const DEVICE_MODULES: &[&str] = &[
 
 /// Loaded in a dom0 with guests instead: backends, storage and network without real devices.
 const GUEST_MODULES: &[&str] = &[
+    "crc32c_generic",
     "xen-blkback",
     "xen-netback",
     "ext4",

@@ -10,10 +10,10 @@ whose() {
     [ -n "$choice" ] || choice=$(argument oxen.tools)
     echo "${choice:-stock}"
 }
-# The program of that name, stock or ours; ours are called oxen-NAME.
+# The program of that name, stock or ours.
 tool() {
     case $(whose "$1") in
-    ours) echo "/oxen/bin/oxen-$1" ;;
+    ours) echo "/oxen/bin/$1" ;;
     *) echo "$stock/$1" ;;
     esac
 }
@@ -31,9 +31,9 @@ within() {
 }
 
 start_tools() {
-    mkdir -p $logs /var/lib/xen/dump /run/xen /run/xenstored /var/lock /tmp/guests /root
-    ln -sf "$(tool xl)" /usr/sbin/xl
-    hash -r
+    mkdir -p $logs /var/lib/xen/dump /run/xen /run/xenstored /var/lock /tmp/guests /run/tools
+    ln -sf "$(tool xl)" /run/tools/xl
+    export PATH=/run/tools:$PATH
     say "tools: xl $(whose xl), xenstored $(whose xenstored), xenconsoled $(whose xenconsoled)"
     check "xenstored starts" "$(tool xenstored)" --pid-file /run/xenstored.pid
     check "xen-init-dom0" "$stock/xen-init-dom0"
