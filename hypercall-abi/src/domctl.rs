@@ -525,7 +525,6 @@ abi_unions! {
     zerocopy::FromBytes,
     zerocopy::IntoBytes,
     zerocopy::Immutable,
-    zerocopy::KnownLayout,
 )]
 #[repr(transparent)]
 pub struct InterfaceVersion(pub u32);

@@ -14,7 +14,6 @@ use core::fmt;
     zerocopy::FromBytes,
     zerocopy::IntoBytes,
     zerocopy::Immutable,
-    zerocopy::KnownLayout,
 )]
 #[repr(transparent)]
 pub struct Errno(pub i32);

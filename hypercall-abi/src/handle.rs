@@ -3,12 +3,12 @@
 
 use core::fmt;
 use core::marker::PhantomData;
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// A virtual address in the calling guest where a `T`, or an array of them, is
 /// alleged to be. Has no way to dereference: the hypervisor copies through it,
 /// the tools fill it in.
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(FromBytes, IntoBytes, Immutable)]
 #[repr(transparent)]
 pub struct GuestHandle<T: ?Sized>(u64, PhantomData<fn() -> T>);
 

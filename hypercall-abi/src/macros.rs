@@ -27,7 +27,7 @@ macro_rules! abi_structs {
                 $(#[$meta])*
                 #[allow(missing_docs)] // fields bear the header's names and meanings
                 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-                #[derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)]
+                #[derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable)]
                 pub struct $name { $($(#[$fmeta])* pub $field: $ty,)* }
             }
             const _: () = {
@@ -71,7 +71,7 @@ macro_rules! abi_unions {
         $(
             $(#[$meta])*
             #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-            #[derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)]
+            #[derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable)]
             #[repr(transparent)]
             pub struct $name(pub [$unit; $n]);
             $(const _: () = assert!(core::mem::size_of::<$ty>() <= core::mem::size_of::<$name>());)*
@@ -125,7 +125,7 @@ macro_rules! open_enums {
         $(
             $(#[$meta])*
             #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-            #[derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)]
+            #[derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable)]
             #[repr(transparent)]
             pub struct $name(pub $ty);
             impl $name {
