@@ -1,5 +1,6 @@
 //! The toolstack of dom0. It meets the hypervisor only through `hypercall-abi`.
 
+pub mod builder;
 pub mod devices;
 pub mod hypercall;
 pub mod xenstore;
