@@ -3,5 +3,6 @@
 pub mod builder;
 pub mod devices;
 pub mod hypercall;
+pub mod sys;
 pub mod xenstore;
 pub mod xl;

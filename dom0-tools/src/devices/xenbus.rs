@@ -1,0 +1,144 @@
+//! The states through which frontend and backend meet (Xen `public/io/xenbus.h`), as the tools
+//! watch and push them.
+
+use std::time::{Duration, Instant};
+
+use hypercall_abi::io::xenbus::XenbusState;
+
+use super::error::Cause;
+use super::layout::Device;
+use crate::xenstore::{self, Client};
+
+/// How long a backend may take to come or go, as libxl has it.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Where a device's backend or frontend is.
+///
+/// # Errors
+/// Those of xenstore; what is no number is no state.
+pub fn state(store: &Client, directory: &str) -> Result<Option<XenbusState>, xenstore::Error> {
+    let text = store.try_read_string(&format!("{directory}/state"))?;
+    Ok(text.and_then(|text| Some(XenbusState::from(text.trim().parse::<u32>().ok()?))))
+}
+
+/// Waits until the backend has seen the device and is ready for it to be described.
+///
+/// # Errors
+/// [`Cause::Backend`] if it gave up, [`Cause::Timeout`].
+pub fn wait_for_backend(device: &Device) -> Result<(), Cause> {
+    let ready = |state: Option<XenbusState>| {
+        let passed = XenbusState::INITWAIT..=XenbusState::CONNECTED;
+        state.is_some_and(|state| passed.contains(&state))
+    };
+    wait(device, "the backend", ready)
+}
+
+/// Waits until the backend is done with the device.
+///
+/// # Errors
+/// [`Cause::Timeout`].
+pub fn wait_until_closed(device: &Device) -> Result<(), Cause> {
+    let closed = |state: Option<_>| state.is_none_or(|state| state == XenbusState::CLOSED);
+    wait(device, "closing", closed)
+}
+
+fn wait(
+    device: &Device,
+    what: &'static str,
+    enough: impl Fn(Option<XenbusState>) -> bool,
+) -> Result<(), Cause> {
+    // A connection of its own: events of other watches stay with their owners.
+    let store = Client::open()?;
+    let backend = device.backend();
+    store.watch(&format!("{backend}/state"), "state")?;
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let seen = state(&store, &backend)?;
+        if enough(seen) {
+            return Ok(());
+        }
+        let gave_up = seen.is_some_and(|state| state >= XenbusState::CLOSING);
+        if gave_up && let Some(words) = complaint(&store, device)? {
+            return Err(Cause::Backend(words));
+        }
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            if let Some(words) = complaint(&store, device)? {
+                return Err(Cause::Backend(words));
+            }
+            return Err(Cause::Timeout(what, describe(&store, device, seen)));
+        }
+        store.next_event(Some(left))?;
+    }
+}
+
+fn describe(store: &Client, device: &Device, seen: Option<XenbusState>) -> String {
+    let frontend = state(store, &device.frontend()).ok().flatten();
+    let hint = match seen {
+        Some(XenbusState::INITIALISING) => match device.backend_kind.as_str() {
+            "vbd" => ": is the module xen-blkback loaded?",
+            "vif" => ": is the module xen-netback loaded?",
+            _ => "",
+        },
+        _ => "",
+    };
+    format!(
+        "the backend is {}, the frontend {}{hint}",
+        name(seen),
+        name(frontend)
+    )
+}
+
+fn name(state: Option<XenbusState>) -> &'static str {
+    match state {
+        None => "gone",
+        Some(XenbusState::INITIALISING) => "initialising",
+        Some(XenbusState::INITWAIT) => "waiting",
+        Some(XenbusState::INITIALISED) => "initialised",
+        Some(XenbusState::CONNECTED) => "connected",
+        Some(XenbusState::CLOSING) => "closing",
+        Some(XenbusState::CLOSED) => "closed",
+        Some(_) => "in an unknown state",
+    }
+}
+
+/// What the kernel's backend, or a hotplug script, wrote about its troubles.
+///
+/// # Errors
+/// Those of xenstore.
+pub fn complaint(store: &Client, device: &Device) -> Result<Option<String>, xenstore::Error> {
+    let backend = device.backend();
+    let kernels = format!(
+        "/local/domain/{}/error/{}/error",
+        device.backend_domid,
+        device.backend_in_domain()
+    );
+    for path in [format!("{backend}/hotplug-error"), kernels] {
+        if let Some(words) = store
+            .try_read_string(&path)?
+            .filter(|words| !words.is_empty())
+        {
+            return Ok(Some(words));
+        }
+    }
+    Ok(None)
+}
+
+/// Asks the backend to let the device go. `false`: there is no backend any more.
+///
+/// # Errors
+/// Those of xenstore.
+pub fn ask_to_close(store: &Client, device: &Device) -> Result<bool, xenstore::Error> {
+    let backend = device.backend();
+    store.transaction(|tx| {
+        let path = format!("{backend}/state");
+        let Some(state) = tx.try_read_string(&path)? else {
+            return Ok(false);
+        };
+        tx.write(&format!("{backend}/online"), "0")?;
+        if state.trim() != u32::from(XenbusState::CLOSED).to_string() {
+            tx.write(&path, u32::from(XenbusState::CLOSING).to_string())?;
+        }
+        Ok(true)
+    })
+}
