@@ -4,6 +4,7 @@
 //! (or not writable) is a [`Fault`], never more.
 
 use crate::addr::GuestVa;
+use crate::entry::TrapFrame;
 
 /// The guest's address did not hold what it alleged. Callers answer `EFAULT`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +45,35 @@ pub fn write_words(va: GuestVa, words: &[u64]) -> Result<(), Fault> {
         return Err(Fault);
     }
     backend::write_words(va, words)
+}
+
+/// Writes the frame of a trap, which ends at `top`, to a guest's stack: rcx, r11, the error code if there is one, rip, `cs`,
+/// `rflags`, rsp, ss, all others than the two from `frame`. Returns where it begins.
+#[inline(always)]
+pub fn write_trap_frame(
+    top: GuestVa,
+    frame: &TrapFrame,
+    error_code: Option<u32>,
+    cs: u64,
+    rflags: u64,
+) -> Result<GuestVa, Fault> {
+    let bytes = if error_code.is_some() { 8 * 8 } else { 7 * 8 };
+    let va = GuestVa::new(top.get().wrapping_sub(bytes));
+    if !range_ok(va, bytes as usize) {
+        return Err(Fault);
+    }
+    backend::write_trap_frame(va, frame, error_code, cs, rflags)?;
+    Ok(va)
+}
+
+/// Reads a public `iret_context`: `rip`, `cs`, `rflags`, `rsp` and `ss` go to the frame as they are, the words before them
+/// (rax, r11, rcx, flags) are returned. After a fault those five of the frame's words mean nothing.
+#[inline(always)]
+pub fn read_iret_context(va: GuestVa, frame: &mut TrapFrame) -> Result<[u64; 4], Fault> {
+    if !range_ok(va, 9 * 8) {
+        return Err(Fault);
+    }
+    backend::read_iret_context(va, frame)
 }
 
 #[cfg(target_os = "none")]

@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 
 use crate::addr::{GuestVa, Mfn, PAGE_BYTES};
+use crate::entry::TrapFrame;
 use crate::guest::Fault;
 
 struct Machine {
@@ -113,4 +114,30 @@ pub(crate) fn write_words(va: GuestVa, words: &[u64]) -> Result<(), Fault> {
         copy_to(va.offset(i as u64 * 8), &word.to_ne_bytes())?;
     }
     Ok(())
+}
+
+pub(crate) fn write_trap_frame(
+    va: GuestVa,
+    frame: &TrapFrame,
+    error_code: Option<u32>,
+    cs: u64,
+    rflags: u64,
+) -> Result<(), Fault> {
+    let mut words = vec![frame.rcx, frame.r11];
+    words.extend(error_code.map(u64::from));
+    words.extend([frame.rip, cs, rflags, frame.rsp, frame.ss & 0xffff]);
+    write_words(va, &words)
+}
+
+pub(crate) fn read_iret_context(va: GuestVa, frame: &mut TrapFrame) -> Result<[u64; 4], Fault> {
+    let mut bytes = [0; 72];
+    copy_from(va, &mut bytes)?;
+    let mut words = [0; 9];
+    for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<8>().0) {
+        *word = u64::from_ne_bytes(*bytes);
+    }
+    let [first @ .., rip, cs, rflags, rsp, ss] = words;
+    (frame.rip, frame.cs, frame.rflags) = (rip, cs, rflags);
+    (frame.rsp, frame.ss) = (rsp, ss);
+    Ok(first)
 }

@@ -29,7 +29,7 @@ pub struct CpuInfo {
     pub cpu: u32,
     /// The local APIC's id.
     pub apic_id: u32,
-    /// For the hypervisor: the address of its own per-CPU structure.
+    /// The address of the hypervisor's own per-CPU structure ([`Slots`]); 0 before its first use.
     pub user: usize,
     reserved: [u64; 29],
     /// For the entry code (`entry::EntryBlock`).
@@ -80,16 +80,15 @@ pub fn cpu_id() -> usize {
     unsafe { (*info()).cpu as usize }
 }
 
-/// The address that the hypervisor stored for this CPU with [`set_user`]; 0 before.
+#[cfg(target_os = "none")]
 #[inline]
-#[must_use]
-pub fn user() -> usize {
+fn user() -> usize {
     // SAFETY: as in `cpu_id`.
     unsafe { (*info()).user }
 }
 
-/// Stores an address for this CPU.
-pub fn set_user(value: usize) {
+#[cfg(target_os = "none")]
+fn set_user(value: usize) {
     // SAFETY: as in `cpu_id`.
     unsafe { (*info()).user = value }
 }
@@ -105,47 +104,72 @@ pub(crate) fn init_boot_cpu() {
     }
 }
 
-/// A value that belongs to one CPU and is reached by that CPU only; the others see no more than its [`shared`] parts.
+/// One value per CPU, each reached by its own CPU through [`CpuInfo::user`] (a load), and by the others no further than
+/// its [`shared_on`] parts.
 ///
-/// [`shared`]: Local::shared
+/// [`shared_on`]: Slots::shared_on
 #[derive(Debug)]
-pub struct Local<T> {
-    cpu: usize,
-    value: T,
+pub struct Slots<T: 'static> {
+    #[cfg_attr(not(target_os = "none"), allow(dead_code))]
+    all: [crate::sync::Once<T>; MAX_CPUS],
 }
 
-// SAFETY: `get` checks that the caller runs on the owning CPU, and interrupts are off, so no two references to the
-// value are used at once; `shared` gives out only parts that are `Sync` themselves.
-unsafe impl<T> Sync for Local<T> {}
-// SAFETY: as above; the value is built on one CPU before the owner runs.
-unsafe impl<T> Send for Local<T> {}
+// SAFETY: `get` gives a CPU its own value only, and interrupts are off, so no two references to a value are used at once;
+// `shared_on` gives out only parts that are `Sync` themselves.
+unsafe impl<T> Sync for Slots<T> {}
 
-impl<T> Local<T> {
-    /// Binds a value to a CPU.
-    pub const fn new(cpu: usize, value: T) -> Self {
-        Self { cpu, value }
+impl<T> Slots<T> {
+    /// No values.
+    ///
+    /// # Safety
+    /// It is the program's only `Slots`, in a static: the pointer in [`CpuInfo`] has room, and a type, for one.
+    #[must_use]
+    pub const unsafe fn new() -> Self {
+        Self {
+            all: [const { crate::sync::Once::new() }; MAX_CPUS],
+        }
     }
 
-    /// The value, for its own CPU.
+    /// Makes CPU `cpu`'s value, if there is none; before that CPU runs guests.
     ///
     /// # Panics
-    /// On any other CPU (a hypervisor bug).
-    #[inline]
-    #[must_use]
-    pub fn get(&self) -> &T {
-        assert!(
-            cpu_id() == self.cpu,
-            "CPU {} reached into the block of CPU {}",
-            cpu_id(),
-            self.cpu
-        );
-        &self.value
+    /// If there is no such CPU (a hypervisor bug).
+    pub fn install(&'static self, cpu: usize, make: impl FnOnce() -> T) {
+        self.all[cpu].call_once(make);
     }
 
-    /// A part that any CPU may use. The selector must do nothing but name the field.
+    /// A part of CPU `cpu`'s value that any CPU may use, if the value is there. The selector must do nothing but name
+    /// the field.
+    #[must_use]
+    pub fn shared_on<U: Sync>(
+        &'static self,
+        cpu: usize,
+        field: fn(&T) -> &U,
+    ) -> Option<&'static U> {
+        self.all.get(cpu)?.get().map(field)
+    }
+
+    /// This CPU's value.
+    ///
+    /// # Panics
+    /// Before [`Self::install`] (a hypervisor bug).
+    #[cfg(target_os = "none")]
     #[inline]
     #[must_use]
-    pub fn shared<U: Sync>(&self, field: fn(&T) -> &U) -> &U {
-        field(&self.value)
+    pub fn get(&'static self) -> &'static T {
+        match user() {
+            0 => self.first(),
+            // SAFETY: `first`, the only one to store an address there, stored that of this CPU's value, which is never
+            // dropped; that it is a `T` is `new`'s condition.
+            address => unsafe { &*core::ptr::with_exposed_provenance(address) },
+        }
+    }
+
+    #[cfg(target_os = "none")]
+    #[cold]
+    fn first(&'static self) -> &'static T {
+        let value = self.all[cpu_id()].get().expect("per-CPU value");
+        set_user(core::ptr::from_ref(value).expose_provenance());
+        value
     }
 }

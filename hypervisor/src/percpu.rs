@@ -49,39 +49,29 @@ impl PerCpu {
 }
 
 #[cfg(target_os = "none")]
-mod backend {
-    use super::PerCpu;
-
-    /// Every CPU's block by number, so that others can raise work; leaked at start-up.
-    #[cfg(target_os = "none")]
-    pub static ALL: [arch::sync::Once<arch::percpu::Local<PerCpu>>; arch::percpu::MAX_CPUS] =
-        [const { arch::sync::Once::new() }; arch::percpu::MAX_CPUS];
-}
+#[allow(unsafe_code)]
+// SAFETY: the hypervisor has no other `Slots`.
+static BLOCKS: arch::percpu::Slots<PerCpu> = unsafe { arch::percpu::Slots::new() };
 
 /// Runs `f` on this CPU's block.
 #[cfg(target_os = "none")]
-#[inline]
+#[inline(always)]
 pub fn with<R>(f: impl FnOnce(&PerCpu) -> R) -> R {
-    f(backend::ALL[arch::percpu::cpu_id()]
-        .get()
-        .expect("per-CPU block")
-        .get())
+    f(BLOCKS.get())
 }
 
 /// Raises work on another CPU (only the atomic word is touched).
 #[cfg(target_os = "none")]
 pub fn raise_on(cpu: usize, bits: u32) {
-    if let Some(block) = backend::ALL[cpu].get() {
-        block
-            .shared(|b| &b.pending)
-            .fetch_or(bits, Ordering::SeqCst);
+    if let Some(pending) = BLOCKS.shared_on(cpu, |b| &b.pending) {
+        pending.fetch_or(bits, Ordering::SeqCst);
     }
 }
 
 /// Installs the block of CPU `id`; called on any CPU before that CPU runs guests.
 #[cfg(target_os = "none")]
 pub fn install(id: usize) {
-    backend::ALL[id].call_once(|| arch::percpu::Local::new(id, PerCpu::new(id)));
+    BLOCKS.install(id, || PerCpu::new(id));
 }
 
 #[cfg(not(target_os = "none"))]

@@ -2,7 +2,11 @@
 //! Callers (`guest`) have checked that the range is clear of the hypervisor's slots.
 #![allow(unsafe_code)]
 
+use core::arch::asm;
+use core::mem::offset_of;
+
 use crate::addr::GuestVa;
+use crate::entry::TrapFrame;
 use crate::guest::Fault;
 
 unsafe extern "C" {
@@ -42,5 +46,181 @@ pub(crate) fn write_words(va: GuestVa, words: &[u64]) -> Result<(), Fault> {
     match unsafe { oxen_user_write_words(va.get(), words.as_ptr(), words.len()) } {
         0 => Ok(()),
         _ => Err(Fault),
+    }
+}
+
+/// A three-byte NOP that becomes CLAC or STAC (the byte) when SMAP is switched on, as in the entry code.
+macro_rules! smap_site {
+    ($byte:literal) => {
+        concat!(
+            "661: .byte 0x0f, 0x1f, 0x00\n",
+            ".pushsection .smap_sites, \"a\", @progbits\n",
+            ".quad 661b, ",
+            $byte,
+            "\n.popsection"
+        )
+    };
+}
+
+/// One access to guest memory that may fault, numbered for the exception table, which leads to label 29.
+macro_rules! guarded {
+    ($instruction:literal) => {
+        concat!(
+            "22: ",
+            $instruction,
+            "\n.pushsection .ex_table, \"a\", @progbits\n.balign 8\n.quad 22b, 29f\n.popsection"
+        )
+    };
+}
+
+/// The instructions of a trap frame's words; the error code is a word more, so what follows it is given its offset.
+macro_rules! put_frame {
+    ($error:literal, $rip:literal, $cs:literal, $rflags:literal, $rsp:literal, $ss:literal) => {
+        concat!(
+            "xor {f:e}, {f:e}\n",
+            smap_site!("0xcb"),
+            "\nmov {t}, [{from} + {rcx}]\n",
+            guarded!("mov [{b}], {t}"),
+            "\nmov {t}, [{from} + {r11}]\n",
+            guarded!("mov [{b} + 8], {t}"),
+            "\n",
+            $error,
+            "\nmov {t}, [{from} + {rip}]\n",
+            guarded!($rip),
+            "\n",
+            guarded!($cs),
+            "\n",
+            guarded!($rflags),
+            "\nmov {t}, [{from} + {rsp}]\n",
+            guarded!($rsp),
+            "\nmovzx {t:e}, word ptr [{from} + {ss}]\n",
+            guarded!($ss),
+            "\n28:\n",
+            smap_site!("0xca"),
+            "\n.pushsection .text.fixup, \"ax\", @progbits\n",
+            "29: mov {f:e}, 1\n",
+            "jmp 28b\n",
+            ".popsection"
+        )
+    };
+}
+
+/// Writes the frame of a trap to a guest's stack: one store for each word and no loop, because every trap of a guest comes
+/// through here.
+#[inline(always)]
+pub(crate) fn write_trap_frame(
+    va: GuestVa,
+    frame: &TrapFrame,
+    error_code: Option<u32>,
+    cs: u64,
+    rflags: u64,
+) -> Result<(), Fault> {
+    let failed: u32;
+    // SAFETY: the destination is outside the hypervisor's slots (checked by the caller), so it can alias nothing of ours,
+    // and a fault on it is fixed up at 29; the frame is only read, at the compiler's offsets.
+    unsafe {
+        if let Some(code) = error_code {
+            asm!(
+                put_frame!(
+                    "mov [{b} + 16], {code}",
+                    "mov [{b} + 24], {t}",
+                    "mov [{b} + 32], {cs_word}",
+                    "mov [{b} + 40], {rflags_word}",
+                    "mov [{b} + 48], {t}",
+                    "mov [{b} + 56], {t}"
+                ),
+                code = in(reg) u64::from(code),
+                b = in(reg) va.get(),
+                from = in(reg) frame,
+                cs_word = in(reg) cs,
+                rflags_word = in(reg) rflags,
+                f = out(reg) failed,
+                t = out(reg) _,
+                rcx = const offset_of!(TrapFrame, rcx),
+                r11 = const offset_of!(TrapFrame, r11),
+                rip = const offset_of!(TrapFrame, rip),
+                rsp = const offset_of!(TrapFrame, rsp),
+                ss = const offset_of!(TrapFrame, ss),
+                options(nostack)
+            );
+        } else {
+            asm!(
+                put_frame!(
+                    "",
+                    "mov [{b} + 16], {t}",
+                    "mov [{b} + 24], {cs_word}",
+                    "mov [{b} + 32], {rflags_word}",
+                    "mov [{b} + 40], {t}",
+                    "mov [{b} + 48], {t}"
+                ),
+                b = in(reg) va.get(),
+                from = in(reg) frame,
+                cs_word = in(reg) cs,
+                rflags_word = in(reg) rflags,
+                f = out(reg) failed,
+                t = out(reg) _,
+                rcx = const offset_of!(TrapFrame, rcx),
+                r11 = const offset_of!(TrapFrame, r11),
+                rip = const offset_of!(TrapFrame, rip),
+                rsp = const offset_of!(TrapFrame, rsp),
+                ss = const offset_of!(TrapFrame, ss),
+                options(nostack)
+            );
+        }
+    }
+    if failed == 0 { Ok(()) } else { Err(Fault) }
+}
+
+/// Reads an `iret_context`: one load each for its nine words, five of them on to the frame, for the same reason.
+#[inline(always)]
+pub(crate) fn read_iret_context(va: GuestVa, frame: &mut TrapFrame) -> Result<[u64; 4], Fault> {
+    let failed: u32;
+    let (rax, r11, rcx, flags): (u64, u64, u64, u64);
+    // SAFETY: only reads guest memory, into registers, and writes the five words of the frame from `rip` on, whose offsets
+    // are the compiler's; a fault is fixed up at 29.
+    unsafe {
+        asm!(
+            "xor {f:e}, {f:e}",
+            smap_site!("0xcb"),
+            guarded!("mov {t}, [{b} + 32]"),
+            "mov [{to} + {rip}], {t}",
+            guarded!("mov {t}, [{b} + 40]"),
+            "mov [{to} + {cs}], {t}",
+            guarded!("mov {t}, [{b} + 48]"),
+            "mov [{to} + {rflags}], {t}",
+            guarded!("mov {t}, [{b} + 56]"),
+            "mov [{to} + {rsp}], {t}",
+            guarded!("mov {t}, [{b} + 64]"),
+            "mov [{to} + {ss}], {t}",
+            guarded!("mov {rax}, [{b}]"),
+            guarded!("mov {r11}, [{b} + 8]"),
+            guarded!("mov {rcx}, [{b} + 16]"),
+            guarded!("mov {flags}, [{b} + 24]"),
+            "28:",
+            smap_site!("0xca"),
+            ".pushsection .text.fixup, \"ax\", @progbits",
+            "29: mov {f:e}, 1",
+            "jmp 28b",
+            ".popsection",
+            b = in(reg) va.get(),
+            to = in(reg) frame,
+            f = out(reg) failed,
+            t = out(reg) _,
+            rax = out(reg) rax,
+            r11 = out(reg) r11,
+            rcx = out(reg) rcx,
+            flags = out(reg) flags,
+            rip = const offset_of!(TrapFrame, rip),
+            cs = const offset_of!(TrapFrame, cs),
+            rflags = const offset_of!(TrapFrame, rflags),
+            rsp = const offset_of!(TrapFrame, rsp),
+            ss = const offset_of!(TrapFrame, ss),
+            options(nostack)
+        );
+    }
+    if failed == 0 {
+        Ok([rax, r11, rcx, flags])
+    } else {
+        Err(Fault)
     }
 }

@@ -162,6 +162,7 @@ oxen_syscall_entry:
     push qword ptr [rsp + 8 + {saved_rsp}]
     push r11
     push {guest_cs}
+syscall_common:
     push rcx
     mov dword ptr [rsp - 8], 0
     mov dword ptr [rsp - 4], {vector_syscall}
@@ -191,6 +192,16 @@ maybe_sysret:
     mov r11, [rsp + 24]
     mov rsp, [rsp + 32]
     sysretq
+
+    # The same from compatibility mode (on AMD processors; Intel's raise #UD there).
+    .balign 16
+    .globl oxen_syscall32_entry
+oxen_syscall32_entry:
+    push {guest_ss}
+    push qword ptr [rsp + 8 + {saved_rsp}]
+    push r11
+    push {guest_cs32}
+    jmp syscall_common
 
     .section .text, "ax", @progbits
 
@@ -255,11 +266,13 @@ oxen_user_write_words:
     vector_syscall = const VECTOR_SYSCALL,
     guest_ss = const selector::GUEST_SS,
     guest_cs = const selector::GUEST_CS64,
+    guest_cs32 = const selector::GUEST_CS32,
 );
 
 unsafe extern "C" {
     static oxen_entry_stubs: u8;
     static oxen_syscall_entry: u8;
+    static oxen_syscall32_entry: u8;
     static __smap_sites_start: [u64; 2];
     static __smap_sites_end: [u64; 2];
 }
@@ -272,6 +285,11 @@ pub fn stub_address(vector: u8) -> u64 {
 /// Where the per-CPU SYSCALL stub jumps to.
 pub fn syscall_entry_address() -> u64 {
     (&raw const oxen_syscall_entry) as u64
+}
+
+/// Where the per-CPU stub for SYSCALL from compatibility mode jumps to.
+pub fn syscall32_entry_address() -> u64 {
+    (&raw const oxen_syscall32_entry) as u64
 }
 
 /// Turns the placeholder NOPs into CLAC and STAC. Called once, on the boot CPU, after SMAP was detected and

@@ -10,7 +10,7 @@
 #[cfg(target_os = "none")]
 mod asm;
 #[cfg(target_os = "none")]
-pub use asm::{patch_smap, start, stub_address, syscall_entry_address};
+pub use asm::{patch_smap, start, stub_address, syscall_entry_address, syscall32_entry_address};
 
 /// Register state of an interrupted context. Same order as the public `cpu_user_regs` up to `ss`, which the
 /// hardware and the entry code fill in; data segment selectors are saved only at context switch.

@@ -40,6 +40,9 @@ const STACKS: u64 = 0x2_0000;
 const SYSCALL_STUB: u64 = 0x3_0000;
 pub(super) const TSS: u64 = 0x3_1000;
 
+/// Bytes of one of the two SYSCALL stubs: from 64-bit mode, and from compatibility mode after it.
+const STUB_SIZE: usize = 32;
+
 /// Pages of the stack region: NMI, #MC, #DF, #DB, and the main stack.
 const STACK_PAGES: [u64; 11] = [1, 3, 5, 7, 9, 10, 11, 12, 13, 14, 15];
 
@@ -125,10 +128,19 @@ pub fn create_area(
         apic_id,
     );
 
-    let stub = fresh(source)?;
+    let stubs = fresh(source)?;
     // SAFETY: a fresh frame, not executed yet.
-    unsafe { RawFrame::new(stub) }.write(0, &syscall_stub());
-    place(SYSCALL_STUB, stub, Flags::CODE, source)?;
+    let stub = |at, code: [u8; STUB_SIZE]| unsafe { RawFrame::new(stubs) }.write(at, &code);
+    #[cfg(target_os = "none")]
+    let (long, compat) = (
+        crate::entry::syscall_entry_address(),
+        crate::entry::syscall32_entry_address(),
+    );
+    #[cfg(not(target_os = "none"))]
+    let (long, compat) = (0, 0);
+    stub(0, syscall_stub(0, long));
+    stub(STUB_SIZE, syscall_stub(STUB_SIZE as u64, compat));
+    place(SYSCALL_STUB, stubs, Flags::CODE, source)?;
 
     let tss = fresh(source)?;
     // SAFETY: a fresh frame, not loaded yet.
@@ -156,18 +168,15 @@ fn fill_tss(frame: RawFrame, base: u64) {
 }
 
 /// Parks RSP in `CpuInfo.entry.saved_rsp`, loads the main stack and jumps to the common entry, using no register.
-/// The stub's page follows the stack region, so both are at fixed distances from RIP.
-fn syscall_stub() -> [u8; 32] {
+/// The stubs' page follows the stack region, so both are at fixed distances from RIP. `at` is the stub's offset in the page.
+fn syscall_stub(at: u64, target: u64) -> [u8; STUB_SIZE] {
     const PARK: u64 = STACKS + 0x1_0000 - CPU_INFO_SIZE as u64
         + (core::mem::offset_of!(crate::percpu::CpuInfo, entry)
             + core::mem::offset_of!(crate::entry::EntryBlock, saved_rsp)) as u64;
     const TOP: u64 = STACKS + 0x1_0000 - CPU_INFO_SIZE as u64;
-    #[cfg(target_os = "none")]
-    let target = crate::entry::syscall_entry_address();
-    #[cfg(not(target_os = "none"))]
-    let target = 0u64;
-    let relative = |to: u64, next: u64| (to.wrapping_sub(SYSCALL_STUB + next) as u32).to_le_bytes();
-    let mut code = [0xcc; 32];
+    let relative =
+        |to: u64, next: u64| (to.wrapping_sub(SYSCALL_STUB + at + next) as u32).to_le_bytes();
+    let mut code = [0xcc; STUB_SIZE];
     // mov [rip + PARK], rsp
     code[0..3].copy_from_slice(&[0x48, 0x89, 0x25]);
     code[3..7].copy_from_slice(&relative(PARK, 7));
@@ -186,13 +195,15 @@ fn syscall_stub() -> [u8; 32] {
 pub(super) fn load_syscall(cpu: usize) {
     use crate::cpu::msr;
     use crate::entry::{SYSCALL_FLAG_MASK, selector::STAR};
-    // SAFETY: the stub is mapped executable and leads to the entry code with the selectors of our own GDT.
-    // Compatibility-mode SYSCALL and SYSENTER have no entry of their own: on AMD such a SYSCALL arrives
-    // like a 64-bit one (a null CSTAR would run whatever is mapped at 0 in ring 0), SYSENTER faults in the guest's name.
+    // SAFETY: the stubs are mapped executable and lead to the entry code with the selectors of our own GDT.
+    // SYSENTER has no entry and faults in the guest's name.
     unsafe {
         msr::write(0xc000_0081, STAR);
         msr::write(0xc000_0082, area_base(cpu) + SYSCALL_STUB);
-        msr::write(0xc000_0083, area_base(cpu) + SYSCALL_STUB);
+        msr::write(
+            0xc000_0083,
+            area_base(cpu) + SYSCALL_STUB + STUB_SIZE as u64,
+        );
         msr::write(0xc000_0084, SYSCALL_FLAG_MASK);
         let _ = msr::try_write(0x174, 0);
     }

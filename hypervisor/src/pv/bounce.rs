@@ -6,14 +6,17 @@
 
 use arch::addr::GuestVa;
 use arch::entry::{TrapFrame, VECTOR_SYSCALL, selector};
+use arch::guest::{Fault, write_trap_frame, write_words};
 
-use crate::domain::Vcpu;
-use crate::pv::{PvState, code_address_ok, tables};
+use crate::domain::Context;
+use crate::pv::{PvState, tables};
 
 /// RFLAGS bits.
 pub mod flags {
     /// Trap flag.
     pub const TF: u64 = 1 << 8;
+    /// Direction flag.
+    pub const DF: u64 = 1 << 10;
     /// Interrupt flag.
     pub const IF: u64 = 1 << 9;
     /// I/O privilege level.
@@ -40,25 +43,65 @@ pub struct Bounce {
 }
 
 /// Rewrites `frame` so that the guest continues in the handler. `Err` says why the domain must be crashed.
+#[inline(always)]
 pub fn bounce(
-    vcpu: &Vcpu,
+    cx: &Context,
     state: &mut PvState,
     frame: &mut TrapFrame,
     to: Bounce,
 ) -> Result<(), &'static str> {
-    bounce_with(vcpu, state, frame, to, &[])
+    let top = prepare(cx, state, frame, to)?;
+    let written = write_trap_frame(
+        GuestVa::new(top.base),
+        frame,
+        to.error_code,
+        top.cs,
+        top.rflags,
+    );
+    finish(cx, frame, to, written)
 }
 
-/// As [`bounce`], with extra words between r11 and the error code (the failsafe callback has data selectors there).
-pub fn bounce_with(
-    vcpu: &Vcpu,
+/// As [`bounce`], with the data selectors between r11 and the error code: the failsafe callback's frame.
+pub fn bounce_with_selectors(
+    cx: &Context,
     state: &mut PvState,
     frame: &mut TrapFrame,
     to: Bounce,
-    extra: &[u64],
+    [ds, es, fs, gs]: [u64; 4],
 ) -> Result<(), &'static str> {
-    if to.rip == 0 || !code_address_ok(to.rip) {
-        return Err("no handler for a trap, or at a bad address");
+    let top = prepare(cx, state, frame, to)?;
+    let sp = GuestVa::new(top.base.wrapping_sub(11 * 8));
+    let (rip, rsp, ss) = (frame.rip, frame.rsp, frame.ss & 0xffff);
+    let words = [
+        frame.rcx, frame.r11, ds, es, fs, gs, rip, top.cs, top.rflags, rsp, ss,
+    ];
+    let written = write_words(sp, &words).map(|()| sp);
+    finish(cx, frame, to, written)
+}
+
+/// Where a frame begins (its high end), and the words that are not simply the interrupted registers.
+struct Top {
+    base: u64,
+    cs: u64,
+    rflags: u64,
+}
+
+#[cold]
+#[inline(never)]
+fn areas_due(cx: &Context) {
+    crate::time::update_areas(&cx.vcpu);
+}
+
+#[inline(always)]
+fn prepare(
+    cx: &Context,
+    state: &mut PvState,
+    frame: &TrapFrame,
+    to: Bounce,
+) -> Result<Top, &'static str> {
+    // Other addresses that no guest may use were refused when the handler was registered.
+    if to.rip == 0 {
+        return Err("no handler for a trap");
     }
     let mut cs = frame.cs & 0xffff;
     let base = if state.kernel_mode {
@@ -69,49 +112,43 @@ pub fn bounce_with(
             return Err("trap in guest user mode without kernel page tables");
         }
         tables::toggle_mode(state);
-        if vcpu.time.areas_pending() {
-            crate::time::update_areas(vcpu);
+        if cx.vcpu.time.areas_pending() {
+            areas_due(cx);
         }
         state.kernel_sp
     };
-    let masked = vcpu.upcall_masked();
+    let masked = cx.vcpu.upcall_masked();
     let mut rflags = frame.rflags & !(flags::IF | flags::IOPL);
     if !masked {
         rflags |= flags::IF;
     }
-    rflags |= u64::from(state.iopl) << 12;
+    if cx.domain.pv().architectural_iopl() {
+        rflags |= u64::from(state.iopl) << 12;
+    }
+    Ok(Top {
+        base: base & !15,
+        cs: cs | u64::from(masked) << 32,
+        rflags,
+    })
+}
 
-    let mut words = [0u64; 12];
-    let mut n = 0;
-    let mut push = |word| {
-        words[n] = word;
-        n += 1;
-    };
-    push(frame.rcx);
-    push(frame.r11);
-    for &word in extra.iter().take(4) {
-        push(word);
-    }
-    if let Some(code) = to.error_code {
-        push(code.into());
-    }
-    push(frame.rip);
-    push(cs | u64::from(masked) << 32);
-    push(rflags);
-    push(frame.rsp);
-    push(frame.ss & 0xffff);
-    let sp = (base & !15).wrapping_sub(n as u64 * 8);
-    if arch::guest::write_words(GuestVa::new(sp), &words[..n]).is_err() {
+#[inline(always)]
+fn finish(
+    cx: &Context,
+    frame: &mut TrapFrame,
+    to: Bounce,
+    written: Result<GuestVa, Fault>,
+) -> Result<(), &'static str> {
+    let Ok(sp) = written else {
         return Err("the guest kernel's stack is not writable");
-    }
-
+    };
     if to.mask_events {
-        vcpu.set_upcall_mask(true);
+        cx.vcpu.set_upcall_mask(true);
     }
     frame.rip = to.rip;
     frame.cs = selector::GUEST_CS64;
     frame.ss = selector::GUEST_SS;
-    frame.rsp = sp;
+    frame.rsp = sp.get();
     frame.rflags &= !(flags::AC | flags::VM | flags::RF | flags::NT | flags::TF);
     // rcx and r11 are on the guest's stack, so the quick way back is open.
     frame.vector = VECTOR_SYSCALL;

@@ -1,6 +1,8 @@
 //! From the entry code into the hypervisor and back: what `oxen_trap`, `oxen_syscall` and `oxen_iret_fault` do.
 
-use arch::entry::TrapFrame;
+use core::sync::atomic::Ordering;
+
+use arch::entry::{TrapFrame, selector};
 use hypercall_abi::xen::Hypercall;
 
 use crate::domain::Context;
@@ -10,45 +12,48 @@ use crate::percpu::{self, PerCpu};
 use crate::pv::{iret, switch, trap};
 
 /// An exception or interrupt, from a guest or from the hypervisor itself.
+#[inline]
 pub fn trap(frame: &mut TrapFrame) {
     if !frame.from_guest() {
         return crate::fault::in_hypervisor(frame);
     }
-    percpu::with(|cpu| {
-        if frame.vector >= 0x20 && frame.vector != 0x80 {
+    percpu::with(|cpu| match frame.vector {
+        0x80 => with_guest(cpu, frame, trap::int80),
+        0x20.. => {
             crate::irq::interrupt(frame.vector as u8);
-        } else if frame.vector == trap::vector::NMI {
-            crate::fault::nmi(frame);
-        } else if frame.vector == trap::vector::MACHINE_CHECK {
-            crate::fault::machine_check(frame);
-        } else {
-            with_guest(cpu, frame, |cx, frame| match frame.vector {
-                0x80 => trap::int80(cx, frame),
-                _ => trap::exception(cx, frame),
-            });
+            leave(cpu, frame);
         }
-        leave(cpu, frame);
+        trap::vector::NMI => {
+            crate::fault::nmi(frame);
+            leave(cpu, frame);
+        }
+        trap::vector::MACHINE_CHECK => {
+            crate::fault::machine_check(frame);
+            leave(cpu, frame);
+        }
+        _ => with_guest(cpu, frame, trap::exception),
     });
 }
 
-/// SYSCALL: a hypercall from guest kernel mode, a system call from guest user mode.
+/// SYSCALL: a hypercall from guest kernel mode, a system call from guest user mode or from compatibility mode.
+#[inline]
 pub fn syscall(frame: &mut TrapFrame) {
     percpu::with(|cpu| {
         with_guest(cpu, frame, |cx, frame| {
-            let state = cx.vcpu.pv().state();
-            if !state.kernel_mode {
-                return trap::user_syscall(cx, state, frame);
+            let mut state = cx.vcpu.pv().state();
+            if !state.kernel_mode || frame.cs != selector::GUEST_CS64 {
+                return trap::user_syscall(cx, &mut state, frame);
+            }
+            if frame.rax == u64::from(Hypercall::IRET.0) {
+                return iret::iret(cx, &mut state, frame);
             }
             drop(state);
-            if frame.rax == u64::from(Hypercall::IRET.0) {
-                return iret::iret(cx, frame);
-            }
             run_hypercall(cx, frame)
         });
-        leave(cpu, frame);
     });
 }
 
+#[inline(always)]
 fn run_hypercall(cx: &Context, frame: &mut TrapFrame) -> Result<(), &'static str> {
     let args = Args([
         frame.rdi, frame.rsi, frame.rdx, frame.r10, frame.r8, frame.r9,
@@ -70,12 +75,11 @@ fn run_hypercall(cx: &Context, frame: &mut TrapFrame) -> Result<(), &'static str
 
 /// The guest's own frame could not be loaded by IRET.
 pub fn iret_fault(frame: &mut TrapFrame) {
-    percpu::with(|cpu| {
-        with_guest(cpu, frame, trap::failsafe);
-        leave(cpu, frame);
-    });
+    percpu::with(|cpu| with_guest(cpu, frame, trap::failsafe));
 }
 
+/// Lets `act` serve what the running guest did, and does what must be done before it continues.
+#[inline(always)]
 fn with_guest(
     cpu: &PerCpu,
     frame: &mut TrapFrame,
@@ -83,31 +87,48 @@ fn with_guest(
 ) {
     let current = cpu.current.borrow();
     let Some(cx) = current.as_ref() else {
-        panic!("a trap from a guest, but no guest runs here: {frame:?}");
+        panic!("a trap from a guest, but none runs here");
     };
     if let Err(why) = act(cx, frame) {
         crate::domain::crash(&cx.domain, why, Some(frame));
     }
+    if !quiet(cpu, cx) {
+        drop(current);
+        leave(cpu, frame);
+    }
 }
 
-/// Everything that must happen before the guest continues: pending work, rescheduling, upcalls.
+/// Whether nothing must be done before the guest continues: no pending work, no upcall or NMI to deliver.
+///
+/// Interrupts are off, so work that another CPU raises after this look comes with an interrupt that is taken in the guest.
+#[inline(always)]
+fn quiet(cpu: &PerCpu, cx: &Context) -> bool {
+    cpu.pending.load(Ordering::Relaxed) == 0
+        && !cx.vcpu.upcall_deliverable()
+        && !cx.vcpu.pv().nmi_deliverable()
+}
+
+/// Everything that must happen before the guest continues: pending work, rescheduling, upcalls and NMIs.
+#[inline(never)]
 fn leave(cpu: &PerCpu, frame: &mut TrapFrame) {
     loop {
-        if cpu.pending.load(core::sync::atomic::Ordering::Relaxed) != 0 {
+        if cpu.pending.load(Ordering::Relaxed) != 0 {
             switch::do_pending(cpu, frame);
         }
         let current = cpu.current.borrow();
         let cx = current.as_ref().expect("leaving to a guest");
-        let result = if cx.vcpu.upcall_deliverable() {
+        let result = if cx.vcpu.pv().nmi_deliverable() {
+            trap::nmi(cx, frame)
+        } else if cx.vcpu.upcall_deliverable() {
             trap::upcall(cx, frame)
         } else {
-            Ok(())
+            return;
         };
-        match result {
-            Ok(()) => {}
-            Err(why) => crate::domain::crash(&cx.domain, why, Some(frame)),
+        if let Err(why) = result {
+            crate::domain::crash(&cx.domain, why, Some(frame));
         }
-        if cpu.pending.load(core::sync::atomic::Ordering::SeqCst) == 0 {
+        // A crash raises work; and another CPU's is done here rather than after the interrupt.
+        if cpu.pending.load(Ordering::Relaxed) == 0 {
             return;
         }
     }

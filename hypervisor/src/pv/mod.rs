@@ -16,7 +16,7 @@ pub mod tables;
 pub mod trap;
 
 use alloc::boxed::Box;
-use core::sync::atomic::{AtomicU32, AtomicU64};
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use arch::addr::Mfn;
 use arch::entry::TrapFrame;
@@ -48,6 +48,16 @@ impl PvDomain {
 /// What a PV vCPU has beyond `Vcpu`.
 pub struct PvVcpu {
     state: SpinLock<Box<PvState>>,
+    /// Virtual NMIs, [`nmi`] bits.
+    nmi: AtomicU8,
+}
+
+/// The states of a vCPU's virtual NMI.
+mod nmi {
+    /// One waits to be delivered.
+    pub const PENDING: u8 = 1 << 0;
+    /// One is being handled: until the next iret hypercall no other is delivered.
+    pub const BLOCKED: u8 = 1 << 1;
 }
 
 impl PvVcpu {
@@ -55,6 +65,34 @@ impl PvVcpu {
     pub fn new() -> Self {
         Self {
             state: SpinLock::new(Box::default()),
+            nmi: AtomicU8::new(0),
+        }
+    }
+
+    /// Makes a virtual NMI pending; the caller kicks the vCPU. False if one is pending already.
+    pub fn raise_nmi(&self) -> bool {
+        self.nmi.fetch_or(nmi::PENDING, Ordering::SeqCst) & nmi::PENDING == 0
+    }
+
+    /// Whether a virtual NMI is to be delivered now.
+    #[inline]
+    pub fn nmi_deliverable(&self) -> bool {
+        self.nmi.load(Ordering::Relaxed) == nmi::PENDING
+    }
+
+    /// The pending virtual NMI was taken; `handled` if a handler of the guest runs now.
+    fn nmi_taken(&self, handled: bool) {
+        if handled {
+            self.nmi.fetch_or(nmi::BLOCKED, Ordering::SeqCst);
+        }
+        self.nmi.fetch_and(!nmi::PENDING, Ordering::SeqCst);
+    }
+
+    /// The guest returned from a handler: virtual NMIs may come again.
+    #[inline]
+    fn nmi_done(&self) {
+        if self.nmi.load(Ordering::Relaxed) != 0 {
+            self.nmi.fetch_and(!nmi::BLOCKED, Ordering::SeqCst);
         }
     }
 
@@ -145,8 +183,6 @@ pub struct PvState {
     pub io_bitmap: (u64, u32),
     /// Extended state (XSAVE image) while descheduled.
     pub xstate: arch::guest_cpu::ExtendedState,
-    /// A virtual NMI is pending.
-    pub nmi_pending: bool,
     /// The error, if the last return to the guest failed (for diagnosis).
     pub failsafe_count: u32,
 }
@@ -178,7 +214,6 @@ impl Default for PvState {
             iopl: 0,
             io_bitmap: (0, 0),
             xstate: arch::guest_cpu::ExtendedState::default(),
-            nmi_pending: false,
             failsafe_count: 0,
         }
     }
@@ -198,7 +233,7 @@ pub const fn canonical(address: u64) -> bool {
 impl PvDomain {
     /// Whether an assist (a `VMASST_TYPE_*` number) is on.
     pub fn assisted(&self, kind: u32) -> bool {
-        self.vm_assist.load(core::sync::atomic::Ordering::Relaxed) >> kind & 1 != 0
+        self.vm_assist.load(Ordering::Relaxed) >> kind & 1 != 0
     }
 
     /// Whether the guest's IOPL is that of its RFLAGS images (`VMASST_TYPE_architectural_iopl`).

@@ -1,14 +1,11 @@
 //! What a PV guest's exceptions become.
 
-use alloc::boxed::Box;
 use arch::addr::GuestVa;
-
-use arch::entry::TrapFrame;
-use arch::sync::SpinGuard;
+use arch::entry::{TrapFrame, selector};
 
 use crate::domain::Context;
 use crate::pv::bounce::{Bounce, bounce, flags};
-use crate::pv::{PvState, emulate};
+use crate::pv::{Callback, PvState, emulate};
 
 /// Exception vectors.
 #[allow(missing_docs)]
@@ -56,7 +53,17 @@ pub fn inject(
     vector: u32,
     error_code: u32,
 ) -> Result<(), &'static str> {
-    let mut state = cx.vcpu.pv().state();
+    inject_into(cx, &mut cx.vcpu.pv().state(), frame, vector, error_code)
+}
+
+#[inline]
+fn inject_into(
+    cx: &Context,
+    state: &mut PvState,
+    frame: &mut TrapFrame,
+    vector: u32,
+    error_code: u32,
+) -> Result<(), &'static str> {
     let gate = state.traps[(vector & 0xff) as usize];
     if gate.rip == 0 {
         return Err("exception without a registered handler");
@@ -66,7 +73,7 @@ pub fn inject(
         error_code: has_error_code(vector).then_some(error_code),
         mask_events: gate.mask_events,
     };
-    bounce(&cx.vcpu, &mut state, frame, to)
+    bounce(cx, state, frame, to)
 }
 
 /// Makes the guest handle a page fault at `address`.
@@ -76,13 +83,24 @@ pub fn inject_page_fault(
     address: u64,
     error_code: u32,
 ) -> Result<(), &'static str> {
+    page_fault_into(cx, &mut cx.vcpu.pv().state(), frame, address, error_code)
+}
+
+#[inline]
+fn page_fault_into(
+    cx: &Context,
+    state: &mut PvState,
+    frame: &mut TrapFrame,
+    address: u64,
+    error_code: u32,
+) -> Result<(), &'static str> {
     if let Some(slot) = cx.vcpu.info.get() {
         slot.frame.write_u64(slot.offset + VCPU_INFO_CR2, address);
     }
-    let kernel = cx.vcpu.pv().state().kernel_mode;
     // All of the guest runs in ring 3; it wants to know which of its halves this was.
-    let code = (error_code & !pf::USER) | if kernel { 0 } else { pf::USER };
-    inject(cx, frame, vector::PAGE_FAULT, code)
+    let mode = if state.kernel_mode { 0 } else { pf::USER };
+    let code = (error_code & !pf::USER) | mode;
+    inject_into(cx, state, frame, vector::PAGE_FAULT, code)
 }
 
 /// Handles an exception that a guest raised. `Err` says why the domain must be crashed.
@@ -122,21 +140,23 @@ fn page_fault(cx: &Context, frame: &mut TrapFrame) -> Result<(), &'static str> {
             cx.vcpu.id
         );
     }
-    if crate::pv::descriptor::ldt_fault(cx, address)? {
-        return Ok(());
+    if (arch::guest::HYPERVISOR_START..arch::guest::HYPERVISOR_END).contains(&address) {
+        if crate::pv::descriptor::ldt_fault(cx, address)? {
+            return Ok(());
+        }
+        return inject_page_fault(cx, frame, address, frame.error_code);
     }
-    let in_hypervisor =
-        (arch::guest::HYPERVISOR_START..arch::guest::HYPERVISOR_END).contains(&address);
+    let mut state = cx.vcpu.pv().state();
     let write_to_present = frame.error_code & (pf::PRESENT | pf::WRITE | pf::RESERVED | pf::FETCH)
         == pf::PRESENT | pf::WRITE;
-    if write_to_present
-        && !in_hypervisor
-        && cx.vcpu.pv().state().kernel_mode
-        && emulate::page_table_write(cx, frame, GuestVa::new(address))
-    {
-        return Ok(());
+    if write_to_present && state.kernel_mode {
+        drop(state);
+        if emulate::page_table_write(cx, frame, GuestVa::new(address)) {
+            return Ok(());
+        }
+        state = cx.vcpu.pv().state();
     }
-    inject_page_fault(cx, frame, address, frame.error_code)
+    page_fault_into(cx, &mut state, frame, address, frame.error_code)
 }
 
 fn general_protection(cx: &Context, frame: &mut TrapFrame) -> Result<(), &'static str> {
@@ -168,7 +188,7 @@ fn software_interrupt(
     frame.rip = frame.rip.wrapping_add(length);
     let mut state = cx.vcpu.pv().state();
     bounce(
-        &cx.vcpu,
+        cx,
         &mut state,
         frame,
         Bounce {
@@ -190,24 +210,35 @@ pub fn int80(cx: &Context, frame: &mut TrapFrame) -> Result<(), &'static str> {
     software_interrupt(cx, frame, 0x80, 0)
 }
 
-/// SYSCALL from guest user mode.
+/// SYSCALL from guest user mode, or from compatibility mode, which has a callback of its own.
+#[inline]
 pub fn user_syscall(
     cx: &Context,
-    mut state: SpinGuard<'_, Box<PvState>>,
+    state: &mut PvState,
     frame: &mut TrapFrame,
 ) -> Result<(), &'static str> {
-    let callback = state.syscall_callback;
+    let callback = if frame.cs == selector::GUEST_CS32 {
+        Callback {
+            rip: state.syscall32_callback.rip,
+            // One flag (VGCF_syscall_disables_events) serves both.
+            mask_events: state.syscall_callback.mask_events,
+        }
+    } else {
+        state.syscall_callback
+    };
     if callback.rip == 0 {
-        drop(state);
         frame.rip = frame.rip.wrapping_sub(2);
-        return inject(cx, frame, vector::INVALID_OPCODE, 0);
+        return inject_into(cx, state, frame, vector::INVALID_OPCODE, 0);
     }
     let to = Bounce {
         rip: callback.rip,
         error_code: None,
         mask_events: callback.mask_events,
     };
-    bounce(&cx.vcpu, &mut state, frame, to)
+    bounce(cx, state, frame, to)?;
+    // The ABI's fixed SYSCALL mask: DF, and nothing else, is clear in the handler.
+    frame.rflags &= !flags::DF;
+    Ok(())
 }
 
 /// The event upcall.
@@ -218,7 +249,7 @@ pub fn upcall(cx: &Context, frame: &mut TrapFrame) -> Result<(), &'static str> {
         error_code: None,
         mask_events: true,
     };
-    bounce(&cx.vcpu, &mut state, frame, to)
+    bounce(cx, &mut state, frame, to)
 }
 
 /// The failsafe callback: the frame could not be returned to because of its selectors. The data selectors go onto
@@ -241,21 +272,20 @@ pub fn failsafe(cx: &Context, frame: &mut TrapFrame) -> Result<(), &'static str>
         error_code: None,
         mask_events: callback.mask_events,
     };
-    crate::pv::bounce::bounce_with(&cx.vcpu, &mut state, frame, to, &selectors)
+    crate::pv::bounce::bounce_with_selectors(cx, &mut state, frame, to, selectors)
 }
 
-/// A virtual NMI, if one is registered and not already in progress.
+/// Delivers a virtual NMI that is pending ([`crate::pv::PvVcpu::raise_nmi`]), if a handler is registered.
 pub fn nmi(cx: &Context, frame: &mut TrapFrame) -> Result<(), &'static str> {
     let mut state = cx.vcpu.pv().state();
-    state.nmi_pending = false;
     let to = Bounce {
         rip: state.nmi_callback,
         error_code: None,
         mask_events: true,
     };
+    cx.vcpu.pv().nmi_taken(to.rip != 0);
     if to.rip == 0 {
         return Ok(());
     }
-    frame.rflags &= !flags::NT;
-    bounce(&cx.vcpu, &mut state, frame, to)
+    bounce(cx, &mut state, frame, to)
 }

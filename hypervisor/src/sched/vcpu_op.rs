@@ -73,8 +73,9 @@ pub fn do_vcpu_op(cx: &Context, args: Args) -> Return {
             if arg != 0 {
                 return Err(Errno::EINVAL.into());
             }
-            vcpu.pv().state().nmi_pending = true;
-            super::kick(vcpu);
+            if vcpu.pv().raise_nmi() {
+                super::kick(vcpu);
+            }
         }
         VcpuOp::GET_PHYSID => {
             let phys_id = physical_id(&cx.domain, vcpu).ok_or(Errno::EINVAL)?;
