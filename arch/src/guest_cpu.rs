@@ -28,8 +28,17 @@ pub struct ExtendedState {
     pub xcr0: u64,
 }
 
+/// Why an XSAVE image is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadImage {
+    /// In the compacted form.
+    Compacted,
+    /// With components, reserved bits or a length that no XSAVE here would have written.
+    Invalid,
+}
+
 impl ExtendedState {
-    fn image(&mut self, size: usize) -> *mut u8 {
+    fn place(&mut self, size: usize) -> *mut u8 {
         if self.bytes.is_empty() {
             self.bytes = alloc::vec![0; size + 64];
             let start = self.bytes.as_mut_ptr();
@@ -48,18 +57,66 @@ impl ExtendedState {
     /// Sets the legacy (FXSAVE) region, as `vcpu_guest_context.fpu_ctxt` gives it.
     pub fn set_legacy(&mut self, fxsave: &[u8; 512]) {
         let size = backend::xsave_size();
-        let image = self.image(size);
+        let image = self.place(size);
         let offset = image as usize - self.bytes.as_ptr() as usize;
         self.bytes[offset..offset + 512].copy_from_slice(fxsave);
+        // MXCSR: reserved bits would fault when the image is loaded (Intel SDM 1 10.2.3.3; DAZ is in every x86-64 CPU).
+        self.bytes[offset + 26] = 0;
+        self.bytes[offset + 27] = 0;
         if size > 512 {
             // XSTATE_BV: x87 and SSE come from the image.
             self.bytes[offset + 512] |= 3;
         }
     }
 
+    /// Bytes of an image with all components of this CPU, in the standard form.
+    pub fn image_size() -> usize {
+        backend::xsave_size()
+    }
+
+    /// The whole image. The vCPU does not run.
+    pub fn image(&mut self) -> &[u8] {
+        let size = backend::xsave_size();
+        let offset = self.place(size) as usize - self.bytes.as_ptr() as usize;
+        &self.bytes[offset..offset + size]
+    }
+
+    /// Replaces the image by one that may hold the components `mask`. What could not be loaded (Intel SDM 1 13.8.1) is
+    /// refused. The vCPU does not run.
+    pub fn set_image(&mut self, image: &[u8], mask: u64) -> Result<(), BadImage> {
+        let size = backend::xsave_size();
+        let word = |at: usize| {
+            let bytes = image.get(at..at + 8).ok_or(BadImage::Invalid)?;
+            Ok(u64::from_le_bytes(bytes.try_into().unwrap_or_default()))
+        };
+        let (present, compaction) = (word(512)?, word(520)?);
+        if compaction != 0 {
+            return Err(BadImage::Compacted);
+        }
+        let reserved_clear = image
+            .get(528..576)
+            .is_some_and(|r| r.iter().all(|&b| b == 0));
+        if image.len() > size || present & !mask != 0 || !reserved_clear {
+            return Err(BadImage::Invalid);
+        }
+        let offset = self.place(size) as usize - self.bytes.as_ptr() as usize;
+        let to = &mut self.bytes[offset..offset + size];
+        let (head, rest) = to.split_at_mut(image.len());
+        head.copy_from_slice(image);
+        rest.fill(0);
+        // MXCSR's reserved bits would fault, too.
+        head[26..28].fill(0);
+        Ok(())
+    }
+
+    /// Back to the values after a reset.
+    pub fn reset(&mut self) {
+        self.bytes.clear();
+    }
+
     /// The legacy (FXSAVE) region, for `vcpu_guest_context.fpu_ctxt`. The vCPU does not run.
     pub fn legacy(&mut self) -> [u8; 512] {
-        let image = self.image(backend::xsave_size());
+        let image = self.place(backend::xsave_size());
         let offset = image as usize - self.bytes.as_ptr() as usize;
         let mut fxsave = [0; 512];
         fxsave.copy_from_slice(&self.bytes[offset..offset + 512]);
@@ -68,13 +125,13 @@ impl ExtendedState {
 
     /// Saves the CPU's state here.
     pub fn save(&mut self) {
-        let image = self.image(backend::xsave_size());
+        let image = self.place(backend::xsave_size());
         backend::xsave(image, self.xcr0.max(1));
     }
 
     /// Loads the CPU's state from here.
     pub fn load(&mut self) {
-        let image = self.image(backend::xsave_size());
+        let image = self.place(backend::xsave_size());
         backend::xrstor(image, self.xcr0.max(1));
     }
 }

@@ -30,6 +30,12 @@ pub fn host() -> &'static Host {
     HOST.get().expect("host() before install()")
 }
 
+/// The hypervisor's state, if it is in place (objects of tests may outlive it or do without).
+#[cfg(target_os = "none")]
+pub fn installed() -> Option<&'static Host> {
+    HOST.get().map(|h| &**h)
+}
+
 /// Puts the state in place, once, before the first use of [`host`].
 #[cfg(target_os = "none")]
 pub fn install(host: Host) {
@@ -45,6 +51,12 @@ std::thread_local! {
 #[cfg(not(target_os = "none"))]
 pub fn host() -> &'static Host {
     HOST.get().expect("host() before install()")
+}
+
+/// The state of this test thread's machine, if it has one.
+#[cfg(not(target_os = "none"))]
+pub fn installed() -> Option<&'static Host> {
+    HOST.get()
 }
 
 /// Puts a fresh state in place for this thread (leaked: tests are short-lived). May be repeated.

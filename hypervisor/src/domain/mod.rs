@@ -1,13 +1,15 @@
 //! Domains: what a guest owns, and the list of all of them.
 
 pub mod crash;
+pub mod create;
+pub mod destroy;
 pub mod vcpu;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
 
 use arch::frame::RawFrame;
 use arch::sync::{Once, RwLock, SpinLock};
@@ -79,8 +81,16 @@ pub struct Domain {
     pub pause_count: AtomicU32,
     /// Being torn down: no new references to its resources are handed out.
     pub dying: AtomicBool,
+    /// How far that has come.
+    teardown: SpinLock<destroy::Stage>,
+    /// The teardown is complete; the domain is in the list only for pages that others still refer to.
+    dead: AtomicBool,
     /// Set once by shutdown: the SCHEDOP_shutdown reason.
     pub shutdown: SpinLock<Option<u32>>,
+    /// The port that hears of a suspension in place of VIRQ_DOM_EXC (XEN_DOMCTL_subscribe); 0: none.
+    pub suspend_port: AtomicU32,
+    /// It runs the store that all domains share (`XEN_DOMCTL_CDF_xs_domain`).
+    pub serves_store: AtomicBool,
 }
 
 /// Domain state that only life-cycle operations touch.
@@ -95,7 +105,7 @@ pub struct Control {
 }
 
 impl Domain {
-    /// A domain without vCPUs and memory. `shared_info` is a zeroed frame owned by the hypervisor.
+    /// A domain without vCPUs and memory. `shared_info` is a zeroed shared page, whose reference becomes the domain's.
     pub fn new(id: DomainId, kind: Kind, privileged: bool, shared_info: RawFrame) -> Arc<Self> {
         Arc::new(Self {
             id,
@@ -112,7 +122,11 @@ impl Domain {
             sched: sched::DomainSched::new(),
             pause_count: AtomicU32::new(0),
             dying: AtomicBool::new(false),
+            teardown: SpinLock::new(destroy::Stage::default()),
+            dead: AtomicBool::new(false),
             shutdown: SpinLock::new(None),
+            suspend_port: AtomicU32::new(0),
+            serves_store: AtomicBool::new(false),
         })
     }
 
@@ -165,26 +179,66 @@ impl Domain {
     pub fn is_dying(&self) -> bool {
         self.dying.load(Ordering::Acquire)
     }
+
+    /// Whether its end is the host's: it drives the devices.
+    pub fn is_hardware(&self) -> bool {
+        self.id == DomainId::DOM0
+    }
+}
+
+impl Drop for Domain {
+    fn drop(&mut self) {
+        // The last one who could write events and time there is gone.
+        mm::free_shared_info(self.shared_info.mfn());
+    }
 }
 
 /// Every domain by id.
 #[derive(Default)]
-pub struct DomainList(RwLock<BTreeMap<u16, Arc<Domain>>>);
+pub struct DomainList {
+    domains: RwLock<BTreeMap<u16, Arc<Domain>>>,
+    /// The id that was given last without being asked for.
+    last_id: AtomicU16,
+}
 
 impl DomainList {
     /// An empty list.
     pub const fn new() -> Self {
-        Self(RwLock::new(BTreeMap::new()))
+        Self {
+            domains: RwLock::new(BTreeMap::new()),
+            last_id: AtomicU16::new(0),
+        }
     }
 
     /// The domain with this id. `ESRCH` if there is none.
     pub fn get(&self, id: DomainId) -> Result<Arc<Domain>, Errno> {
-        self.0.read().get(&id.0).cloned().ok_or(Errno::ESRCH)
+        self.domains.read().get(&id.0).cloned().ok_or(Errno::ESRCH)
+    }
+
+    /// An id for a new domain: the one wanted if that is an ordinary one (`EEXIST` if it is taken), else the next free one
+    /// after those given before (`ENOMEM` if there is none). It stays free until [`Self::insert`].
+    pub fn claim_id(&self, wanted: u16) -> Result<DomainId, Errno> {
+        let domains = self.domains.read();
+        let ordinary = 1..DomainId::FIRST_RESERVED;
+        if ordinary.contains(&wanted) {
+            return if domains.contains_key(&wanted) {
+                Err(Errno::EEXIST)
+            } else {
+                Ok(DomainId(wanted))
+            };
+        }
+        let last = self.last_id.load(Ordering::Relaxed);
+        let id = (last + 1..ordinary.end)
+            .chain(1..=last)
+            .find(|id| !domains.contains_key(id))
+            .ok_or(Errno::ENOMEM)?;
+        self.last_id.store(id, Ordering::Relaxed);
+        Ok(DomainId(id))
     }
 
     /// Adds a domain. `EEXIST` if the id is taken.
     pub fn insert(&self, domain: Arc<Domain>) -> Result<(), Errno> {
-        let mut list = self.0.write();
+        let mut list = self.domains.write();
         if list.contains_key(&domain.id.0) {
             return Err(Errno::EEXIST);
         }
@@ -194,12 +248,29 @@ impl DomainList {
 
     /// Takes a domain out.
     pub fn remove(&self, id: DomainId) -> Option<Arc<Domain>> {
-        self.0.write().remove(&id.0)
+        self.domains.write().remove(&id.0)
+    }
+
+    /// Takes this very domain out, not another that has its id by now. False if it is not there.
+    pub fn remove_this(&self, domain: &Arc<Domain>) -> bool {
+        let mut list = self.domains.write();
+        let there = list
+            .get(&domain.id.0)
+            .is_some_and(|d| Arc::ptr_eq(d, domain));
+        if there {
+            // The caller has a reference, so nothing is freed under the lock.
+            list.remove(&domain.id.0);
+        }
+        there
     }
 
     /// The first domain whose id is at least `from`, for iteration without holding the list.
     pub fn next(&self, from: u16) -> Option<Arc<Domain>> {
-        self.0.read().range(from..).next().map(|(_, d)| d.clone())
+        self.domains
+            .read()
+            .range(from..)
+            .next()
+            .map(|(_, d)| d.clone())
     }
 
     /// Calls `f` on every domain in order of ids, without holding the list meanwhile.

@@ -430,6 +430,20 @@ pub fn send(domain: &Domain, port: u32) -> Result<(), Errno> {
     }
 }
 
+/// Whether [`send`] would take this port of the domain's. `EINVAL` if not.
+pub fn can_notify(domain: &Domain, port: u32) -> Result<(), Errno> {
+    let channel = domain.events.channel(port)?;
+    let state = channel.state.lock();
+    match *state {
+        State::Interdomain { .. } | State::Unbound { .. }
+            if channel.consumer() == Consumer::Guest =>
+        {
+            Ok(())
+        }
+        _ => Err(Errno::EINVAL),
+    }
+}
+
 /// Delivers to the far end of an interdomain channel whose near end is locked.
 fn deliver_remote(remote: &Domain, port: u32) {
     let Ok(channel) = remote.events.channel(port) else {

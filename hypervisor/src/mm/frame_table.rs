@@ -92,6 +92,21 @@ impl PageInfo {
         self.count_word() & count::SHARED != 0
     }
 
+    /// Writes the owner's name anew. The caller knows that nobody else does.
+    pub(super) fn set_owner(&self, owner: DomainId) {
+        let id = u64::from(owner.0) << count::OWNER_SHIFT;
+        let below = (1 << count::OWNER_SHIFT) - 1;
+        let mut word = self.count_word();
+        while let Err(now) = self.count.compare_exchange_weak(
+            word,
+            word & below | id,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        ) {
+            word = now;
+        }
+    }
+
     pub(super) fn set_flag(&self, bits: u8) {
         if self.flags.load(Ordering::Relaxed) & bits != bits {
             self.flags.fetch_or(bits, Ordering::AcqRel);

@@ -42,7 +42,7 @@ pub use memory_op::do_memory_op;
 pub use mmu_update::do_mmu_update;
 pub use mmuext::{do_mmuext_op, pin_initial_tables, switch_kernel_tables};
 pub use page_type::{PageType, TypedRef, get_page_and_type};
-pub use pages::{AllocFlags, DomainMemory, MapEntry, relinquish};
+pub use pages::{AllocFlags, DomainMemory, MapEntry, disown, free_shared_info, relinquish};
 pub use pte::Pte;
 pub use tlb::CpuMask;
 pub use va_mapping::{do_update_va_mapping, do_update_va_mapping_otherdomain, emulate_pte_write};

@@ -464,14 +464,14 @@ fn drop_type(mfn: Mfn) {
     }
 }
 
-/// A reference to `owner`'s page together with a use as `ty`, which must not be a page table type above L1 (those are
-/// long; see `mmuext`). `EINVAL` if the page is not the owner's or is used as something else.
+/// A reference to `owner`'s page together with a use as `ty`. `EINVAL` if the page is not the owner's or is used as
+/// something else; `ERESTART` if it is a page table whose validation is long: asking again goes on.
 pub fn get_page_and_type(mfn: Mfn, owner: &Domain, ty: PageType) -> Result<TypedRef, Fail> {
     let page = get_page(mfn, owner.id)?;
     match get_type(mfn, page.info(), ty, owner, &Budget::new()) {
         Ok(()) => Ok(TypedRef(page)),
         Err(TypeError::Errno(errno)) => Err(errno.into()),
-        Err(TypeError::Restart) => Err(Errno::EBUSY.into()),
+        Err(TypeError::Restart) => Err(Errno::ERESTART.into()),
     }
 }
 

@@ -285,9 +285,11 @@ impl Memory {
         Ok(PageRef::from_raw(mfn))
     }
 
-    /// Takes the hypervisor's reference to a shared page back. It is freed when the guest's mappings are gone, too.
+    /// Takes the hypervisor's reference to a shared page back. It is freed when all mappings of it are gone, too; until
+    /// then it is nobody's, since its owner's id may be another domain's before that.
     pub fn free_shared_page(&self, page: PageRef) {
         let info = page.info();
+        info.set_owner(frame_table::NOBODY);
         if info.take_allocation() {
             let _ = page_type::put_type(page.mfn(), info, &Budget::new());
         }
@@ -316,6 +318,7 @@ impl Memory {
         );
         page.stamp.store(tlb::clock(), Ordering::Release);
         // Shared pages are in nobody's account; the domain is in the list while it has others.
+        let mut last_of = None;
         if word & count::SHARED == 0
             && let Ok(owner) = host().domains.get(page.owner())
         {
@@ -325,10 +328,16 @@ impl Memory {
             } else {
                 account.pages.remove(&self.frames, mfn);
             }
+            let last = account.total() == 0;
+            drop(account);
+            last_of = last.then_some(owner);
         }
         self.m2p.clear(mfn);
         page.kind.store(0, Ordering::Release);
         self.buddy.free(&self.frames, mfn, 0, true);
+        if let Some(owner) = last_of {
+            crate::domain::destroy::reap(&owner);
+        }
     }
 
     /// Promises `pages` to `domain` in all (XENMEM_claim_pages); 0 withdraws. `EINVAL`: it has as many already or may
@@ -534,5 +543,23 @@ pub fn relinquish(domain: &Domain, budget: &Budget) -> bool {
         if budget.spend(1) {
             return false;
         }
+    }
+}
+
+/// A shared page is nobody's from now on: references to it stay, new ones in its owner's name are not given.
+pub fn disown(mfn: Mfn) {
+    if let Some(page) = host().mm.frames.ram(mfn).filter(|p| p.is_shared()) {
+        page.set_owner(frame_table::NOBODY);
+    }
+}
+
+/// Frees the page that a domain had as its `shared_info`, if it is one (tests have others).
+pub fn free_shared_info(mfn: Mfn) {
+    if let Some(host) = crate::host::installed()
+        && let Some(page) = host.mm.frames.ram(mfn)
+        && page.is_shared()
+        && page.references() > 0
+    {
+        host.mm.free_shared_page(PageRef::from_raw(mfn));
     }
 }

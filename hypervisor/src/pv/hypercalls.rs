@@ -152,18 +152,15 @@ const DR7_ONES: u64 = 1 << 10;
 /// DR7: general detect.
 const DR7_GD: u64 = 1 << 13;
 
-/// Sets a virtual debug register of the running vCPU. `EINVAL` for breakpoints in the hypervisor or reserved bits,
-/// `ENODEV` for registers that do not exist.
-pub fn set_debug(state: &mut PvState, register: u64, value: u64) -> Result<(), Errno> {
+/// Keeps the value of a virtual debug register of a vCPU. `EINVAL` for breakpoints in the hypervisor or reserved bits,
+/// `EPERM` for general detection and I/O breakpoints without CR4.DE, `ENODEV` for registers that do not exist.
+pub fn keep_debug(state: &mut PvState, register: u64, value: u64) -> Result<(), Errno> {
     match register {
         0..=3 => {
             if value != 0 && !(canonical(value) && code_address_ok(value)) {
                 return Err(Errno::EINVAL);
             }
             state.debug[register as usize] = value;
-            if state.debug[7] & DR7_ENABLES != 0 {
-                arch::guest_cpu::write_debug(register as usize, value);
-            }
         }
         4 | 6 if register == 6 || state.cr4 & 8 == 0 => {
             if value > u64::from(u32::MAX) {
@@ -186,19 +183,29 @@ pub fn set_debug(state: &mut PvState, register: u64, value: u64) -> Result<(), E
                 }
             }
             state.debug[7] = value & 0xffff_03ff | DR7_ONES;
-            if state.debug[7] & DR7_ENABLES != 0 {
+        }
+        _ => return Err(Errno::ENODEV),
+    }
+    Ok(())
+}
+
+/// Sets a virtual debug register of the running vCPU. Errors as [`keep_debug`].
+pub fn set_debug(state: &mut PvState, register: u64, value: u64) -> Result<(), Errno> {
+    keep_debug(state, register, value)?;
+    let enabled = state.debug[7] & DR7_ENABLES != 0;
+    match register {
+        0..=3 if enabled => {
+            arch::guest_cpu::write_debug(register as usize, state.debug[register as usize]);
+        }
+        5 | 7 => {
+            if enabled {
                 for n in 0..4 {
                     arch::guest_cpu::write_debug(n, state.debug[n]);
                 }
             }
-            let live = if state.debug[7] & DR7_ENABLES != 0 {
-                state.debug[7]
-            } else {
-                0
-            };
-            arch::guest_cpu::write_debug(7, live);
+            arch::guest_cpu::write_debug(7, if enabled { state.debug[7] } else { 0 });
         }
-        _ => return Err(Errno::ENODEV),
+        _ => {}
     }
     Ok(())
 }
@@ -262,6 +269,11 @@ fn assist_valid(kind: u64) -> bool {
     ]
     .iter()
     .any(|t| u64::from(t.0) == kind)
+}
+
+/// Whether a word of assists, a bit each, has only such as a guest may switch.
+pub fn assists_valid(word: u64) -> bool {
+    (0..64).all(|kind| word >> kind & 1 == 0 || assist_valid(kind))
 }
 
 /// `HYPERVISOR_vm_assist(cmd, type)`.

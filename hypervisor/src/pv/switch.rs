@@ -25,7 +25,11 @@ pub fn do_pending(cpu: &PerCpu, frame: &mut TrapFrame) {
             match sched::pick_next(cpu) {
                 Some(next) => switch_to(cpu, frame, next),
                 None => {
-                    leave_current(cpu, frame);
+                    if let Some(previous) = save_current(cpu, frame) {
+                        // Its page tables may be freed as soon as others may run it.
+                        tables::leave();
+                        left(cpu, &previous);
+                    }
                     idle(cpu);
                     continue;
                 }
@@ -44,13 +48,17 @@ fn idle(cpu: &PerCpu) {
     }
 }
 
-/// The vCPU that ran here stops running; its registers stay loaded in case it is the next to run again.
-fn leave_current(cpu: &PerCpu, frame: &TrapFrame) {
-    let Some(previous) = cpu.current.borrow_mut().take() else {
-        return;
-    };
+/// The vCPU that ran here stops running: its registers go where another CPU can find them. Its page tables are still
+/// loaded; the caller loads others before it says so with [`left`].
+fn save_current(cpu: &PerCpu, frame: &TrapFrame) -> Option<Context> {
+    let previous = cpu.current.borrow_mut().take()?;
     time::switching_out(&previous.domain, &previous.vcpu);
     save(&previous, frame);
+    Some(previous)
+}
+
+/// Nothing of `previous` is loaded here any more: other CPUs may run it, or tear it down.
+fn left(cpu: &PerCpu, previous: &Context) {
     sched::context_saved(cpu, &previous.vcpu);
 }
 
@@ -64,8 +72,11 @@ fn switch_to(cpu: &PerCpu, frame: &mut TrapFrame, next: Context) {
             return;
         }
     }
-    leave_current(cpu, frame);
+    let previous = save_current(cpu, frame);
     load(&next, frame);
+    if let Some(previous) = previous {
+        left(cpu, &previous);
+    }
     time::update_vcpu_time(&next.vcpu);
     *cpu.current.borrow_mut() = Some(next);
     crate::time::vcpu_entered(&cpu.current.borrow().as_ref().expect("just set").vcpu);

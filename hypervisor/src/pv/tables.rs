@@ -35,6 +35,13 @@ fn load(l4: Mfn) {
     unsafe { arch::guest_cpu::load_cr3(l4.addr().get()) };
 }
 
+/// Loads tables that no guest owns: the vCPU that ran here may go elsewhere, or go for good.
+#[allow(unsafe_code)]
+pub fn leave() {
+    // SAFETY: the idle tables carry the hypervisor's slots and are never freed.
+    unsafe { arch::guest_cpu::load_cr3(arch::paging::idle_cr3()) };
+}
+
 /// Loads CR3 for the calling vCPU again, after its tables were exchanged.
 pub fn activate_tables(cx: &Context) {
     activate(&cx.vcpu.pv().state());

@@ -80,18 +80,26 @@ pub fn domain_shutdown(domain: &Domain, reason: Shutdown) {
         let mut shutdown = domain.shutdown.lock();
         let announced = domain.sched.shutdown_code.load(Ordering::Acquire);
         let reason = u32::try_from(announced).map_or(reason, Shutdown);
-        if shutdown.is_some() && !domain.privileged {
+        if shutdown.is_some() && !domain.is_hardware() {
             return;
         }
         *shutdown = Some(shutdown.unwrap_or(reason.0));
         reason
     };
     // On the host (tests) there is no machine to end.
-    if domain.privileged && cfg!(target_os = "none") {
+    if domain.is_hardware() && cfg!(target_os = "none") {
         crate::shutdown::shutdown_host(reason.0);
     }
     if !domain.sched.shut_down.swap(true, Ordering::SeqCst) {
         super::domain_pause_nosync(domain);
+        tell(domain, reason);
+    }
+}
+
+/// A suspension is told to whoever asked for it, all else to dom0's tools.
+fn tell(domain: &Domain, reason: Shutdown) {
+    let port = domain.suspend_port.load(Ordering::Acquire);
+    if reason != Shutdown::SUSPEND || port == 0 || event_channel::send(domain, port).is_err() {
         event_channel::send_global_virq(Virq::DOM_EXC);
     }
 }

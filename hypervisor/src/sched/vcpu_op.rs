@@ -36,7 +36,10 @@ pub fn do_vcpu_op(cx: &Context, args: Args) -> Return {
     let vcpu = cx.domain.vcpu((id as u32).into())?;
     let own = Arc::ptr_eq(vcpu, &cx.vcpu);
     match VcpuOp(cmd as u32) {
-        VcpuOp::INITIALISE => initialise(&cx.domain, vcpu, arg)?,
+        VcpuOp::INITIALISE => match initialise(&cx.domain, vcpu, arg) {
+            Err(Fail::Errno(Errno::ERESTART)) => return Err(Fail::Continue(args)),
+            result => result?,
+        },
         VcpuOp::UP => up(&cx.domain, vcpu)?,
         VcpuOp::DOWN => down(&cx.domain, vcpu),
         VcpuOp::IS_UP => return Ok((!vcpu.down.load(Ordering::Acquire)).into()),

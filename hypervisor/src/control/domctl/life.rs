@@ -1,11 +1,50 @@
-//! Pausing, and what is settled when a domain is created.
+//! How domains begin, pause, resume and end.
 
 use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
 
 use hypercall_abi::Errno;
+use hypercall_abi::domctl::DomctlCreatedomain;
 
-use crate::domain::{Context, Domain};
-use crate::sched;
+use crate::domain::{Context, Domain, create, destroy};
+use crate::preempt::Budget;
+use crate::{event_channel, sched};
+
+/// `XEN_DOMCTL_createdomain`: makes a domain; see [`create::create`]. `wanted` is the id the caller asks for.
+pub(super) fn create(wanted: u16, config: &DomctlCreatedomain) -> Result<Arc<Domain>, Errno> {
+    create::create(wanted, config)
+}
+
+/// `XEN_DOMCTL_destroydomain`. `EINVAL` for the caller's own domain, `ERESTART` to be called again.
+pub(super) fn destroy(cx: &Context, domain: &Arc<Domain>) -> Result<(), Errno> {
+    if Arc::ptr_eq(domain, &cx.domain) {
+        return Err(Errno::EINVAL);
+    }
+    if destroy::destroy(domain, &Budget::new()) {
+        Ok(())
+    } else {
+        Err(Errno::ERESTART)
+    }
+}
+
+/// `XEN_DOMCTL_subscribe`: the port that is notified when the domain suspends. `EINVAL` if it is not the domain's.
+pub(super) fn subscribe(domain: &Domain, port: u32) -> Result<(), Errno> {
+    event_channel::can_notify(domain, port)?;
+    domain.suspend_port.store(port, Ordering::Release);
+    Ok(())
+}
+
+/// `XEN_DOMCTL_set_address_size`: a PV domain is a 64-bit one. `EOPNOTSUPP` for 32 bits, `EINVAL` for others.
+pub(super) fn address_size(bits: u32) -> Result<(), Errno> {
+    match bits {
+        64 => Ok(()),
+        32 => {
+            log::warn!("32-bit PV domain refused: only 64-bit ones are supported");
+            Err(Errno::EOPNOTSUPP)
+        }
+        _ => Err(Errno::EINVAL),
+    }
+}
 
 /// Pauses by the tools that a domain can have at a time.
 const MAX_PAUSES: u32 = 255;

@@ -1,6 +1,4 @@
 //! domctl: domains, for the tools. Xen public/domctl.h.
-//!
-//! Creating, filling and destroying further domains is not here yet; those commands are refused and say so.
 
 mod life;
 mod memory;
@@ -30,7 +28,11 @@ pub fn do_domctl(cx: &Context, args: Args) -> Return {
     xsm::check(&cx.domain, Hypercall::DOMCTL, op.cmd.0, None)?;
     versions::domctl(op.interface_version)?;
     let reply = match op.cmd {
-        DomctlCmd::CREATEDOMAIN => return Err(later(op.cmd).into()),
+        DomctlCmd::CREATEDOMAIN => {
+            let domain = life::create(op.domain.0, &op.u.createdomain())?;
+            op.domain.0 = domain.id.0;
+            true
+        }
         DomctlCmd::GETDOMAININFO => {
             let domain = first_from(op.domain.0)?;
             op.u.set_getdomaininfo(domain_info::of(&domain));
@@ -44,6 +46,8 @@ pub fn do_domctl(cx: &Context, args: Args) -> Return {
                 Err(Fail::Errno(Errno::EBUSY)) if waits(op.cmd) => {
                     return Err(Fail::Continue(args));
                 }
+                // Or the work was long.
+                Err(Fail::Errno(Errno::ERESTART)) => return Err(Fail::Continue(args)),
                 result => result?,
             }
         }
@@ -58,7 +62,14 @@ pub fn do_domctl(cx: &Context, args: Args) -> Return {
 fn waits(cmd: DomctlCmd) -> bool {
     matches!(
         cmd,
-        DomctlCmd::PAUSEDOMAIN | DomctlCmd::GETVCPUCONTEXT | DomctlCmd::GETTSCINFO
+        DomctlCmd::PAUSEDOMAIN
+            | DomctlCmd::GETVCPUCONTEXT
+            | DomctlCmd::SETVCPUCONTEXT
+            | DomctlCmd::GET_EXT_VCPUCONTEXT
+            | DomctlCmd::SET_EXT_VCPUCONTEXT
+            | DomctlCmd::GETVCPUEXTSTATE
+            | DomctlCmd::SETVCPUEXTSTATE
+            | DomctlCmd::GETTSCINFO
     )
 }
 
@@ -70,9 +81,9 @@ fn first_from(id: u16) -> Result<Arc<Domain>, Errno> {
     host().domains.next(id).ok_or(Errno::ESRCH)
 }
 
-/// What belongs to the life of further domains.
+/// What is not there yet.
 fn later(cmd: DomctlCmd) -> Errno {
-    log::warn!("domctl {cmd:?} refused: this version runs dom0 only");
+    log::warn!("domctl {cmd:?} refused: not supported yet");
     Errno::EOPNOTSUPP
 }
 
@@ -108,6 +119,26 @@ fn execute(
             return Err(Errno::EINVAL.into());
         }
         DomctlCmd::RESUMEDOMAIN => crate::sched::domain_resume(domain),
+        DomctlCmd::DESTROYDOMAIN => life::destroy(cx, domain)?,
+        DomctlCmd::SUBSCRIBE => life::subscribe(domain, u.subscribe().port)?,
+        DomctlCmd::SET_ADDRESS_SIZE => life::address_size(u.address_size().size)?,
+        DomctlCmd::SETVCPUCONTEXT => vcpu::set_context(domain, &u.vcpucontext())?,
+        DomctlCmd::GET_EXT_VCPUCONTEXT => {
+            u.set_ext_vcpucontext(vcpu::extended_context(cx, domain, u.ext_vcpucontext())?);
+            return Ok(true);
+        }
+        DomctlCmd::SET_EXT_VCPUCONTEXT => {
+            vcpu::set_extended_context(cx, domain, &u.ext_vcpucontext())?;
+        }
+        DomctlCmd::GETVCPUEXTSTATE => {
+            u.set_vcpuextstate(vcpu::extended_state(cx, domain, u.vcpuextstate())?);
+            return Ok(true);
+        }
+        DomctlCmd::SETVCPUEXTSTATE => {
+            vcpu::set_extended_state(cx, domain, &u.vcpuextstate())?;
+        }
+        DomctlCmd::SETTSCINFO | DomctlCmd::SET_CPU_POLICY => {}
+        DomctlCmd::SET_VCPU_MSRS => vcpu::set_msrs(cx, domain, &u.vcpu_msrs())?,
         DomctlCmd::MAX_MEM => memory::set_limit(domain, u.max_mem().max_memkb),
         DomctlCmd::GETPAGEFRAMEINFO3 => memory::frame_types(domain, &u.getpageframeinfo3())?,
         DomctlCmd::HYPERCALL_INIT => memory::hypercall_page(domain, u.hypercall_init().gmfn)?,
@@ -144,15 +175,9 @@ fn execute(
         DomctlCmd::IOMEM_PERMISSION => rights::memory(domain, &u.iomem_permission())?,
         DomctlCmd::IOPORT_PERMISSION => rights::ports(cx, domain, &u.ioport_permission())?,
         DomctlCmd::IRQ_PERMISSION => rights::interrupt(cx, domain, &u.irq_permission())?,
-        DomctlCmd::DESTROYDOMAIN
-        | DomctlCmd::SETVCPUCONTEXT
-        | DomctlCmd::SOFT_RESET
-        | DomctlCmd::SETTSCINFO
-        | DomctlCmd::GETTSCINFO
-        | DomctlCmd::SET_ADDRESS_SIZE
-        | DomctlCmd::SET_CPU_POLICY
-        | DomctlCmd::SETVNUMAINFO
-        | DomctlCmd::SUBSCRIBE => return Err(later(cmd).into()),
+        DomctlCmd::SOFT_RESET | DomctlCmd::GETTSCINFO | DomctlCmd::SETVNUMAINFO => {
+            return Err(later(cmd).into());
+        }
         // For HVM guests, introspection or an IOMMU.
         DomctlCmd::SHADOW_OP
         | DomctlCmd::SETDEBUGGING

@@ -2,21 +2,25 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
+use arch::guest_cpu::{BadImage, ExtendedState};
 use hypercall_abi::Errno;
 use hypercall_abi::arch_x86::*;
 use hypercall_abi::domctl::*;
 use hypercall_abi::vcpu::Runstate;
+use zerocopy::{FromZeros, IntoBytes};
 
 use crate::control::sysctl::SCHEDULER;
 use crate::control::{bitmap, cpus};
 use crate::domain::{Context, Domain, Vcpu};
-use crate::guest;
+use crate::fail::Fail;
 use crate::host::host;
-use crate::pv::PvState;
+use crate::pv::{Callback, PvState};
 use crate::sched::{self, CpuMask};
 use crate::time::now;
+use crate::{guest, pv};
 
 /// MSRs that a vCPU may carry: what a buffer for all of them must hold.
 const MSR_COUNT: u32 = 7;
@@ -173,6 +177,197 @@ pub(super) fn context(cx: &Context, domain: &Domain, op: &DomctlVcpucontext) -> 
     fill(&mut image, &mut vcpu.pv().state());
     sched::unpause(vcpu);
     guest::write(op.ctxt, 0, &*image)
+}
+
+/// `XEN_DOMCTL_setvcpucontext`: a vCPU's whole state. `EINVAL` for a vCPU that is not there, `EFAULT`, `ENOMEM`, else as
+/// [`pv::initialise_vcpu`] says; `EBUSY` if the domain could not be stopped yet.
+pub(super) fn set_context(domain: &Arc<Domain>, op: &DomctlVcpucontext) -> Result<(), Fail> {
+    let vcpu = find(domain, op.vcpu, Errno::EINVAL)?;
+    if op.ctxt.is_null() {
+        // A reset for HVM guests; a PV vCPU has nothing to go back to.
+        return Err(Errno::EOPNOTSUPP.into());
+    }
+    let mut image: Box<VcpuGuestContext> =
+        VcpuGuestContext::new_box_zeroed().map_err(|_| Errno::ENOMEM)?;
+    guest::read_bytes(op.ctxt.cast(), image.as_mut_bytes())?;
+    sched::domain_pause(domain)?;
+    let result = {
+        let _control = domain.control.lock();
+        pv::initialise_vcpu(domain, vcpu, &image).map(|()| {
+            vcpu.initialised.store(true, Ordering::Release);
+            let online = image.flags & u64::from(VGCF_ONLINE) != 0;
+            vcpu.down.store(!online, Ordering::SeqCst);
+        })
+    };
+    if result.is_ok() && vcpu.id == 0 {
+        crate::time::update_domain_wallclock(domain);
+    }
+    // Also lets it run if it may now.
+    sched::domain_unpause(domain);
+    result
+}
+
+/// `XEN_DOMCTL_get_ext_vcpucontext`. `ESRCH` for a vCPU that is not there or the caller.
+pub(super) fn extended_context(
+    cx: &Context,
+    domain: &Domain,
+    mut op: DomctlExtVcpucontext,
+) -> Result<DomctlExtVcpucontext, Errno> {
+    let vcpu = find(domain, op.vcpu, Errno::ESRCH)?;
+    if Arc::ptr_eq(vcpu, &cx.vcpu) {
+        return Err(Errno::ESRCH);
+    }
+    op.size = size_of::<DomctlExtVcpucontext>() as u32;
+    sched::pause(vcpu)?;
+    {
+        let state = vcpu.pv().state();
+        op.sysenter_callback_cs = FLAT_KERNEL_CS;
+        op.sysenter_callback_eip = state.sysenter_callback.rip;
+        op.sysenter_disables_events = state.sysenter_callback.mask_events.into();
+        op.syscall32_callback_cs = FLAT_KERNEL_CS;
+        op.syscall32_callback_eip = state.syscall32_callback.rip;
+        op.syscall32_disables_events = state.syscall32_callback.mask_events.into();
+    }
+    sched::unpause(vcpu);
+    // Guests have no machine-check banks.
+    op.u = DomctlExtVcpucontextU::default();
+    Ok(op)
+}
+
+/// `XEN_DOMCTL_set_ext_vcpucontext`. `ESRCH` for a vCPU that is not there or of the caller's own domain, `EINVAL` for a
+/// structure that is too short or addresses that a guest may not have.
+pub(super) fn set_extended_context(
+    cx: &Context,
+    domain: &Domain,
+    op: &DomctlExtVcpucontext,
+) -> Result<(), Errno> {
+    const LEAST: usize = core::mem::offset_of!(DomctlExtVcpucontext, u);
+    let vcpu = find(domain, op.vcpu, Errno::ESRCH)?;
+    if core::ptr::eq(domain, &*cx.domain) {
+        return Err(Errno::ESRCH);
+    }
+    let addresses = [op.sysenter_callback_eip, op.syscall32_callback_eip];
+    if (op.size as usize) < LEAST || !addresses.into_iter().all(pv::code_address_ok) {
+        return Err(Errno::EINVAL);
+    }
+    sched::pause(vcpu)?;
+    {
+        let mut state = vcpu.pv().state();
+        state.sysenter_callback = Callback {
+            rip: op.sysenter_callback_eip,
+            mask_events: op.sysenter_disables_events != 0,
+        };
+        state.syscall32_callback = Callback {
+            rip: op.syscall32_callback_eip,
+            mask_events: op.syscall32_disables_events != 0,
+        };
+    }
+    sched::unpause(vcpu);
+    Ok(())
+}
+
+/// XCR0 and what was ever in it, before the XSAVE image.
+const EXTENDED_HEADER: u64 = 16;
+
+/// `XEN_DOMCTL_getvcpuextstate`: the size to expect, or the state: XCR0, the mask of components, the XSAVE image in its
+/// standard form. `ESRCH` for a vCPU that is not there, `EINVAL` for the caller, another mask or too little room.
+pub(super) fn extended_state(
+    cx: &Context,
+    domain: &Domain,
+    mut op: DomctlVcpuextstate,
+) -> Result<DomctlVcpuextstate, Errno> {
+    let vcpu = find(domain, op.vcpu, Errno::ESRCH)?;
+    if Arc::ptr_eq(vcpu, &cx.vcpu) {
+        return Err(Errno::EINVAL);
+    }
+    let mask = arch::guest_cpu::xcr0_supported();
+    let image = ExtendedState::image_size() as u64;
+    let size = EXTENDED_HEADER + if mask == 0 { 0 } else { image };
+    if op.size == 0 && op.xfeature_mask == 0 || op.buffer.is_null() {
+        op.xfeature_mask = mask;
+        op.size = size;
+        return Ok(op);
+    }
+    if op.size < size || op.xfeature_mask != mask {
+        return Err(Errno::EINVAL);
+    }
+    sched::pause(vcpu)?;
+    let written = {
+        let mut state = vcpu.pv().state();
+        let xcr0 = if mask == 0 {
+            0
+        } else {
+            state.xstate.xcr0.max(1)
+        };
+        guest::write(op.buffer, 0, &xcr0)
+            .and_then(|()| guest::write(op.buffer, 1, &mask))
+            .and_then(|()| {
+                let to = op.buffer.offset(2).ok_or(Errno::EFAULT)?;
+                if mask == 0 {
+                    return Ok(());
+                }
+                guest::write_bytes(to.cast(), state.xstate.image())
+            })
+    };
+    sched::unpause(vcpu);
+    written?;
+    op.size = size;
+    Ok(op)
+}
+
+/// `XEN_DOMCTL_setvcpuextstate`. `ESRCH` for a vCPU that is not there, `EINVAL` for the caller or what no XSAVE could have
+/// written here, `EOPNOTSUPP` for the compacted form, `ENOMEM`, `EFAULT`.
+pub(super) fn set_extended_state(
+    cx: &Context,
+    domain: &Domain,
+    op: &DomctlVcpuextstate,
+) -> Result<(), Errno> {
+    let vcpu = find(domain, op.vcpu, Errno::ESRCH)?;
+    let most = EXTENDED_HEADER + ExtendedState::image_size() as u64;
+    if Arc::ptr_eq(vcpu, &cx.vcpu) || op.size < EXTENDED_HEADER || op.size > most {
+        return Err(Errno::EINVAL);
+    }
+    let (xcr0, ever): (u64, u64) = (guest::read(op.buffer, 0)?, guest::read(op.buffer, 1)?);
+    let mask = arch::guest_cpu::xcr0_supported();
+    let acceptable = if ever == 0 {
+        xcr0 == 0
+    } else {
+        xcr0 & !ever == 0 && ever & !mask == 0 && pv::emulate::xcr0_valid(xcr0)
+    };
+    if !acceptable {
+        return Err(Errno::EINVAL);
+    }
+    let len = (op.size - EXTENDED_HEADER) as usize;
+    let mut image = Vec::new();
+    image.try_reserve_exact(len).map_err(|_| Errno::ENOMEM)?;
+    image.resize(len, 0);
+    let from = op.buffer.offset(2).ok_or(Errno::EFAULT)?;
+    guest::read_bytes(from.cast(), &mut image)?;
+    sched::pause(vcpu)?;
+    let result = {
+        let mut state = vcpu.pv().state();
+        if len == 0 {
+            Ok(())
+        } else {
+            state.xstate.set_image(&image, ever).map_err(|e| match e {
+                BadImage::Compacted => Errno::EOPNOTSUPP,
+                BadImage::Invalid => Errno::EINVAL,
+            })
+        }
+        .map(|()| state.xstate.xcr0 = xcr0)
+    };
+    sched::unpause(vcpu);
+    result
+}
+
+/// `XEN_DOMCTL_set_vcpu_msrs`: none has a value of its own, so there is none to set. `ESRCH` for a vCPU that is not there,
+/// `EINVAL` for the caller and for any MSR.
+pub(super) fn set_msrs(cx: &Context, domain: &Domain, op: &DomctlVcpuMsrs) -> Result<(), Errno> {
+    let vcpu = find(domain, op.vcpu, Errno::ESRCH)?;
+    if Arc::ptr_eq(vcpu, &cx.vcpu) || op.msr_count != 0 {
+        return Err(Errno::EINVAL);
+    }
+    Ok(())
 }
 
 /// A PV vCPU's registers and registrations, the counterpart of `pv::initialise_vcpu`.

@@ -12,7 +12,7 @@ use arch::addr::GuestVa;
 use arch::entry::TrapFrame;
 
 use crate::domain::Context;
-pub use privileged::privileged;
+pub use privileged::{guest_cr4, privileged, xcr0_valid};
 pub use table_write::page_table_write;
 
 /// The prefix by which a PV guest asks for an emulated CPUID: `ud2; .ascii "xen"`, then the instruction.

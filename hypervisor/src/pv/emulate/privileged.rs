@@ -91,7 +91,7 @@ fn secondary(cx: &Context, frame: &mut TrapFrame, i: &mut Instruction, opcode: u
                     }
                 }
                 4 => {
-                    state.cr4 = value & CR4_GUEST;
+                    state.cr4 = guest_cr4(value);
                     arch::cpu::set_guest_cr4(state.cr4);
                 }
                 _ => return None,
@@ -156,6 +156,11 @@ const CR0_TS: u64 = 8;
 const CR4_FIXED: u64 = 1 << 5 | 1 << 9 | 1 << 10;
 /// CR4 bits that a PV guest may control: TSD, DE, FSGSBASE, OSXSAVE.
 const CR4_GUEST: u64 = 1 << 2 | 1 << 3 | 1 << 16 | 1 << 18;
+
+/// What of a CR4 image a guest may choose.
+pub const fn guest_cr4(value: u64) -> u64 {
+    value & CR4_GUEST
+}
 
 /// The guest's view of CR0: PE, MP, ET, NE, WP, AM, PG and its TS.
 fn cr0(task_switched: bool) -> u64 {
