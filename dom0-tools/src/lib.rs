@@ -1,6 +1,7 @@
 //! The toolstack of dom0. It meets the hypervisor only through `hypercall-abi`.
 
 pub mod builder;
+pub mod config;
 pub mod devices;
 pub mod hypercall;
 pub mod sys;
