@@ -6,6 +6,7 @@
 
 extern crate alloc;
 
+pub mod audit;
 #[cfg(target_os = "none")]
 pub mod boot;
 pub mod console;

@@ -29,8 +29,8 @@ const KEYS: &[Key] = &[
     },
     Key {
         key: b'f',
-        does: "check every page's reference and type counts",
-        act: audit,
+        does: "check all counts, accounts and bindings",
+        act: crate::audit::report,
     },
     Key {
         key: b'h',
@@ -112,18 +112,6 @@ fn memory() {
             d.mem.max_pages()
         )
     });
-}
-
-/// Pages that the event channels or grants keep references to are among the differences.
-fn audit() {
-    let differences = crate::mm::audit::audit(&[]);
-    log::info!(
-        "{} pages differ from what refers to them",
-        differences.len()
-    );
-    for difference in differences.iter().take(16) {
-        log::info!(" {difference}");
-    }
 }
 
 fn state(v: &Vcpu) -> &'static str {

@@ -12,6 +12,7 @@
 //! that an interrupt can be raised there; event locks are outside them. Nobody raises an event while holding a
 //! run queue lock or anything inner to it.
 
+pub mod audit;
 mod channel;
 pub mod dump;
 mod fifo;

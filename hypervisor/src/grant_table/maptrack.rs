@@ -107,6 +107,23 @@ impl Maptrack {
         }
     }
 
+    /// Handles in the free lists; as many as there are at most, should a list be a circle.
+    pub(super) fn count_free(&self) -> u32 {
+        let all = self.len();
+        let mut free = 0;
+        for list in &self.free {
+            let head = list.lock();
+            let mut next = *head;
+            while free <= all
+                && let Some(slot) = self.slot(next)
+            {
+                free += 1;
+                next = slot.next.load(Ordering::Relaxed);
+            }
+        }
+        free
+    }
+
     fn pop(&self, shard: usize) -> Option<u32> {
         let mut head = self.free.get(shard)?.lock();
         let handle = *head;

@@ -9,6 +9,7 @@
 //! Lock order: a table's lock (shared to use entries, exclusive to grow it or change the version), then an entry's,
 //! then a handle's, then memory's. Two tables are never locked at once.
 
+pub mod audit;
 mod copy;
 mod entry;
 mod map;

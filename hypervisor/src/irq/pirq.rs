@@ -277,6 +277,17 @@ pub fn bind_pirq(domain: &Domain, pirq: u32, port: u32, _flags: u32) -> Result<(
     Ok(())
 }
 
+/// Whether a pirq of the domain's is bound to this port, for audits.
+pub fn is_bound_to(domain: &Domain, pirq: u32, port: u32) -> bool {
+    domain
+        .irqs
+        .0
+        .lock()
+        .pirqs
+        .get(&pirq)
+        .is_some_and(|entry| entry.port == port)
+}
+
 /// Undoes [`bind_pirq`]: the interrupt is masked, the mapping stays.
 pub fn unbind_pirq(domain: &Domain, pirq: u32) {
     let table = &host().irqs;

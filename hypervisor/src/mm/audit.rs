@@ -1,8 +1,10 @@
 //! Recomputes every reference and type count from what page tables and vCPUs say, and compares.
 //!
-//! For tests and a debug key: the machine must be quiet (no hypercall in progress elsewhere), or counts in flight
-//! show up as differences.
+//! For tests and `crate::audit`, which adds what other subsystems hold: the machine must be quiet (no hypercall in
+//! progress elsewhere), or counts in flight show up as differences.
 
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -11,6 +13,7 @@ use arch::addr::Mfn;
 use super::frame_table::{count, raw};
 use super::page_type::{Kind, PageType};
 use super::validate::{ENTRIES, guest_slot, read};
+use crate::domain::{Domain, DomainId};
 use crate::host::host;
 
 /// A page whose counts are not what its uses add up to.
@@ -42,6 +45,8 @@ struct Sums {
     uses: Vec<u32>,
     /// Uses as a type that the page does not have.
     wrong: Vec<Mfn>,
+    /// Pages that an unprivileged domain's tables map though they are another's: whose tables, which page.
+    foreign: Vec<(DomainId, Mfn)>,
 }
 
 impl Sums {
@@ -62,7 +67,7 @@ impl Sums {
     }
 
     /// What the first `held` entries of a table hold.
-    fn table(&mut self, table: Mfn, ty: PageType, held: usize) {
+    fn table(&mut self, table: Mfn, ty: PageType, held: usize, owner: Option<&Domain>) {
         let frame = raw(table);
         for index in 0..held {
             if ty == PageType::L4 && !guest_slot(index) {
@@ -71,6 +76,15 @@ impl Sums {
             let entry = read(frame, index);
             if !entry.present() || host().mm.frames.ram(entry.mfn()).is_none() {
                 continue;
+            }
+            if let Some(owner) = owner.filter(|d| !d.privileged)
+                && host()
+                    .mm
+                    .frames
+                    .ram(entry.mfn())
+                    .is_some_and(|p| p.owner() != owner.id)
+            {
+                self.foreign.push((owner.id, entry.mfn()));
             }
             match ty.level().and_then(|l| PageType::of_level(l - 1)) {
                 Some(below) => self.typed(entry.mfn(), below),
@@ -81,21 +95,67 @@ impl Sums {
     }
 }
 
-/// Compares all pages. `stored` are references that the hypervisor keeps elsewhere (FIFO event pages, grants' own
-/// references): page and, if it is typed, the type. An empty result means that the books balance.
+/// What an audit of the pages found.
+#[derive(Debug, Default)]
+pub struct Findings {
+    /// Pages whose counts are not what they add up to.
+    pub differences: Vec<Difference>,
+    /// For each unprivileged domain, the pages of others that its tables map; each needs a grant.
+    pub foreign: Vec<(DomainId, Mfn)>,
+    /// RAM that is neither free nor anybody's: lost.
+    pub lost: Vec<Mfn>,
+    /// Pages of domains that do not exist (any more).
+    pub orphans: Vec<(DomainId, Mfn)>,
+    /// Domains whose accounts are wrong: pages in the account, and pages that are theirs.
+    pub accounts: Vec<(DomainId, u64, u64)>,
+}
+
+fn zeroes(n: usize) -> Option<Vec<u32>> {
+    let mut all = Vec::new();
+    all.try_reserve_exact(n).ok()?;
+    all.resize(n, 0);
+    Some(all)
+}
+
+/// Compares all pages' counts; see [`examine`].
 pub fn audit(stored: &[(Mfn, Option<PageType>)]) -> Vec<Difference> {
+    examine(stored).map_or_else(Vec::new, |found| found.differences)
+}
+
+/// Compares all pages. `stored` are references that the hypervisor keeps elsewhere (FIFO event pages, grants' own
+/// references): page and, if it is typed, the type. Empty findings mean that the books balance. `None` if there is
+/// no memory for the sums (8 bytes per page of the machine).
+pub fn examine(stored: &[(Mfn, Option<PageType>)]) -> Option<Findings> {
     let mm = &host().mm;
     let frames = mm.frames.len() as usize;
     let mut sums = Sums {
-        references: alloc::vec![0; frames],
-        uses: alloc::vec![0; frames],
+        references: zeroes(frames)?,
+        uses: zeroes(frames)?,
         wrong: Vec::new(),
+        foreign: Vec::new(),
     };
+    let mut found = Findings::default();
+    let mut domains: BTreeMap<u16, (Arc<Domain>, u64)> = BTreeMap::new();
+    host().domains.for_each(|domain| {
+        domains.insert(domain.id.0, (domain.clone(), 0));
+    });
     for mfn in (0..frames as u64).map(Mfn::new) {
         let Some(page) = mm.frames.ram(mfn) else {
             continue;
         };
         let (word, kind) = (page.count_word(), page.kind_word());
+        let owner = page.owner();
+        if word & (count::FREE | count::RESERVED) == 0 {
+            let theirs = domains.get_mut(&owner.0);
+            if word & count::REFS == 0 {
+                found.lost.push(mfn);
+            } else if word & count::SHARED == 0 {
+                match theirs {
+                    Some((_, pages)) => *pages += 1,
+                    None => found.orphans.push((owner, mfn)),
+                }
+            }
+        }
         if word & count::ALLOCATED != 0 {
             if word & count::SHARED != 0 {
                 sums.typed(mfn, kind.ty());
@@ -118,10 +178,11 @@ pub fn audit(stored: &[(Mfn, Option<PageType>)]) -> Vec<Difference> {
             } else {
                 kind.position()
             };
-            sums.table(mfn, kind.ty(), held);
+            let tables_of = domains.get(&owner.0).map(|(domain, _)| &**domain);
+            sums.table(mfn, kind.ty(), held, tables_of);
         }
     }
-    host().domains.for_each(|domain| {
+    for (domain, _) in domains.values() {
         for vcpu in domain.vcpus() {
             let state = vcpu.pv().state();
             for l4 in [state.tables.kernel, state.tables.user]
@@ -141,14 +202,13 @@ pub fn audit(stored: &[(Mfn, Option<PageType>)]) -> Vec<Difference> {
                 sums.typed(slot.frame.mfn(), PageType::Writable);
             }
         }
-    });
+    }
     for &(mfn, ty) in stored {
         match ty {
             Some(ty) => sums.typed(mfn, ty),
             None => sums.reference(mfn),
         }
     }
-    let mut differences = Vec::new();
     for mfn in (0..frames as u64).map(Mfn::new) {
         let Some(page) = mm.frames.ram(mfn) else {
             continue;
@@ -157,7 +217,7 @@ pub fn audit(stored: &[(Mfn, Option<PageType>)]) -> Vec<Difference> {
         let references = (page.references(), u64::from(sums.references[mfn.index()]));
         let uses = (uses, sums.uses[mfn.index()]);
         if references.0 != references.1 || uses.0 != uses.1 || sums.wrong.contains(&mfn) {
-            differences.push(Difference {
+            found.differences.push(Difference {
                 mfn,
                 references,
                 uses,
@@ -165,5 +225,12 @@ pub fn audit(stored: &[(Mfn, Option<PageType>)]) -> Vec<Difference> {
             });
         }
     }
-    differences
+    for (domain, pages) in domains.values() {
+        let account = domain.mem.tot_pages();
+        if account != *pages {
+            found.accounts.push((domain.id, account, *pages));
+        }
+    }
+    found.foreign = sums.foreign;
+    Some(found)
 }

@@ -1,6 +1,8 @@
 # One guest's life: made paused and running, seen, talked to, shut down, rebooted, destroyed; memory exactly back.
 . /oxen/lib/guests.sh
 start_tools
+xl info
+hostpages --all
 
 # The first guest makes dom0 and the hypervisor set up what they keep.
 check "create paused" xl create -p "$(config first)"
@@ -33,7 +35,10 @@ check "gone after destroy" gone main
 check "memory is back" back "$free"
 
 # Its console on this terminal: -c ends when the guest does.
-(sleep 1000 | timeout 300 xl create -c "$(config console "cmdline = 'console=hvc0 loglevel=4 guest.then=poweroff'")" >/tmp/console.log 2>&1)
+mkfifo /tmp/typed
+exec 3<>/tmp/typed
+timeout 300 xl create -c "$(config console "cmdline = 'console=hvc0 loglevel=4 guest.then=poweroff'")" <&3 >/tmp/console.log 2>&1
+exec 3>&-
 check "create -c shows the console" grep -q '^%% ready' /tmp/console.log
 check "gone by itself" gone console
 check "memory is back" back "$free"

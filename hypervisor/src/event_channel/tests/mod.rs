@@ -1,5 +1,6 @@
 //! Host-side tests: refusals, delivery in both ABIs, the state machine against a model, known classes of bugs.
 
+mod audit;
 mod consumer;
 mod fifo;
 mod model;

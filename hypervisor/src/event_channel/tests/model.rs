@@ -254,6 +254,7 @@ proptest! {
         let mut world = World::new();
         for op in &ops {
             world.step(op);
+            prop_assert_eq!(super::audit::findings(&world.d), Vec::<String>::new());
         }
         // Unmask everything: then nothing may stay behind.
         for n in 1..DOMAINS {

@@ -1,6 +1,7 @@
 //! Host-side tests, over the real frame table and simulated page tables: refusals, versions, copies, random
 //! operations against recounted invariants, known classes of bugs.
 
+mod audit;
 mod copies;
 mod maps;
 mod random;

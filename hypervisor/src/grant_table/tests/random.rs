@@ -137,6 +137,7 @@ proptest! {
                 }
             }
             check_invariants(&d, &p);
+            prop_assert_eq!(audit::findings(), Vec::<String>::new());
         }
         // All can be released.
         for dom in &d {

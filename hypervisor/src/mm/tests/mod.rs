@@ -1,6 +1,7 @@
 //! Memory management on the simulated machine.
 
 mod allocator;
+mod audit;
 mod machine;
 mod memory_op;
 mod random;
