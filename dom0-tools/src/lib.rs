@@ -2,6 +2,7 @@
 
 pub mod builder;
 pub mod config;
+pub mod console;
 pub mod devices;
 pub mod hypercall;
 pub mod sys;
