@@ -5,6 +5,7 @@ pub mod config;
 pub mod console;
 pub mod devices;
 pub mod hypercall;
+pub mod life;
 pub mod sys;
 pub mod xenstore;
 pub mod xl;

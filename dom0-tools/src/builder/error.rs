@@ -34,6 +34,8 @@ pub enum Error {
     CommandLine(usize),
     /// The hypervisor refused.
     Xen(hypercall::Error),
+    /// It is not wanted any more.
+    Cancelled,
     /// A copy into the domain's memory failed: an error of this program.
     Copy(io::Error),
 }
@@ -75,6 +77,7 @@ impl fmt::Display for Error {
                 hypercall_abi::xen::MAX_GUEST_CMDLINE - 1
             ),
             Self::Xen(error) => error.fmt(f),
+            Self::Cancelled => write!(f, "interrupted"),
             Self::Copy(error) => write!(f, "copy into the guest's memory: {error}"),
         }
     }

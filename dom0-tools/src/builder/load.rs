@@ -2,6 +2,7 @@
 //! it is nowhere else, and what is behind its last segment is not even unpacked.
 
 use std::io::{self, Read};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
 use super::elf::{Header, Notes, Parsed, Segment};
@@ -23,6 +24,8 @@ pub enum LoadError<E> {
     Broken(String),
     /// No copy into the domain's memory.
     Copy(io::Error),
+    /// It is not wanted any more.
+    Cancelled,
     /// The memory was not to be had.
     Open(E),
 }
@@ -112,13 +115,14 @@ fn fill(reader: &mut dyn Read, piece: &mut [u8]) -> io::Result<usize> {
 
 /// Loads what comes through the pipe. `open` maps the domain's frames from the first to before the
 /// second. `paddr_offset` is what the kernel's notes will say it is, usually 0; the notes come
-/// last, so the caller compares.
+/// last, so the caller compares. `cancel`, once true, ends it.
 ///
 /// # Errors
 /// See [`LoadError`].
 pub fn load<W: Window, E>(
     pieces: &Pieces,
     paddr_offset: u64,
+    cancel: &AtomicBool,
     open: impl FnOnce(u64, u64) -> Result<W, E>,
 ) -> Result<Loaded, LoadError<E>> {
     let broken = |why: &str| LoadError::Broken(why.to_owned());
@@ -175,6 +179,9 @@ pub fn load<W: Window, E>(
     let mut position = first.len() as u64;
     drop(first);
     while position < wanted_end {
+        if cancel.load(Ordering::Relaxed) {
+            return Err(LoadError::Cancelled);
+        }
         let Ok(piece) = pieces.full.recv() else {
             return Err(broken("it is shorter than its headers say"));
         };

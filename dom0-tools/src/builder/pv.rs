@@ -4,6 +4,8 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use hypercall_abi::Errno;
 use hypercall_abi::arch_x86::{
@@ -56,6 +58,8 @@ pub struct Request {
     pub store_domain: DomId,
     /// Who serves the console.
     pub console_domain: DomId,
+    /// Once true, the domain is not wanted any more.
+    pub cancel: Arc<AtomicBool>,
 }
 
 impl Request {
@@ -93,6 +97,7 @@ impl Request {
             console_port: 0,
             store_domain: DomId(0),
             console_domain: DomId(0),
+            cancel: Arc::default(),
         })
     }
 }
@@ -168,7 +173,7 @@ fn populate_and_load<T: Target>(
                 Some(machine) => machine,
                 None => machine.insert(populate(target, request.pages)?),
             };
-            load::load(&pieces, paddr_offset, |first, end| {
+            load::load(&pieces, paddr_offset, &request.cancel, |first, end| {
                 window(target, machine, first, end)
             })
             .map_err(|error| named(error, &request.kernel_path))
@@ -192,6 +197,7 @@ fn named(error: LoadError<Error>, path: &Path) -> Error {
         LoadError::Broken(why) => Error::Broken(path.to_owned(), why),
         LoadError::Copy(error) => Error::Copy(error),
         LoadError::Open(error) => error,
+        LoadError::Cancelled => Error::Cancelled,
     }
 }
 

@@ -238,6 +238,7 @@ fn request(kernel: Vec<u8>, ramdisk: Option<&[u8]>, pages: u64) -> Result<Reques
         console_port: 2,
         store_domain: DomId(0),
         console_domain: DomId(0),
+        cancel: Default::default(),
     })
 }
 

@@ -6,9 +6,9 @@ use hypercall_abi::Errno;
 use hypercall_abi::arch_x86::VcpuGuestContext;
 use hypercall_abi::domctl::{
     DomctlAddressSize, DomctlCmd, DomctlCreatedomain, DomctlGetdomaininfo, DomctlHypercallInit,
-    DomctlMaxMem, DomctlMaxVcpus, DomctlSendtrigger, DomctlSetdebugging, DomctlSetdomainhandle,
-    DomctlSettimeoffset, DomctlVcpuaffinity, DomctlVcpucontext, SendTrigger, XEN_VCPUAFFINITY_HARD,
-    XEN_VCPUAFFINITY_SOFT,
+    DomctlMaxMem, DomctlMaxVcpus, DomctlSchedOp, DomctlSchedulerOp, DomctlSendtrigger,
+    DomctlSetdebugging, DomctlSetdomainhandle, DomctlSettimeoffset, DomctlVcpuaffinity,
+    DomctlVcpucontext, SendTrigger, XEN_VCPUAFFINITY_HARD, XEN_VCPUAFFINITY_SOFT,
 };
 use hypercall_abi::event_channel::{EvtchnAllocUnbound, EvtchnOp, EvtchnPort};
 use hypercall_abi::sched::{SchedOp, SchedRemoteShutdown, Shutdown};
@@ -258,6 +258,35 @@ impl Interface {
         op.u.set_vcpuaffinity(affinity);
         // SAFETY: the handles are of buffers in `memory`, which have all their bits.
         unsafe { self.domctl("vCPU affinity", op)? };
+        Ok(())
+    }
+
+    /// Sets a domain's share of processor time; what is `None` stays.
+    ///
+    /// # Errors
+    /// What the hypervisor refuses; `EINVAL` where the scheduler knows no shares.
+    pub fn set_share(
+        &self,
+        domain: DomId,
+        weight: Option<u16>,
+        cap: Option<u16>,
+    ) -> Result<(), Error> {
+        let what = "share of processor time";
+        let sched_id = self.scheduler()?;
+        let ask = |cmd, u| {
+            let mut op = domctl(DomctlCmd::SCHEDULER_OP, domain);
+            op.u.set_scheduler_op(DomctlSchedulerOp { sched_id, cmd, u });
+            // SAFETY: these two commands take no handles.
+            unsafe { self.domctl(what, op) }
+        };
+        let done = ask(DomctlSchedOp::GETINFO, Default::default())?;
+        let mut u = done.u.scheduler_op().u;
+        // Both schedulers with shares have the same two fields.
+        let mut share = u.credit2();
+        share.weight = weight.unwrap_or(share.weight);
+        share.cap = cap.unwrap_or(share.cap);
+        u.set_credit2(share);
+        ask(DomctlSchedOp::PUTINFO, u)?;
         Ok(())
     }
 

@@ -8,12 +8,26 @@ use hypercall_abi::domctl::{
 };
 
 use super::names::Names;
+use crate::config::domain::Uuid;
 use crate::hypercall::{Error, Interface};
+use crate::life::{json, userdata};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[arg(short = 'v', long)]
     verbose: bool,
+    /// As JSON, in stock xl's shape.
+    #[arg(short = 'l', long)]
+    long: bool,
+    /// With the cpupools.
+    #[arg(short = 'c', long)]
+    cpupool: bool,
+    /// With security labels: there are none.
+    #[arg(short = 'Z', long)]
+    context: bool,
+    /// With the NUMA nodes that the domain has affinity to.
+    #[arg(short = 'n', long)]
+    numa: bool,
     domain: Option<String>,
 }
 
@@ -28,11 +42,50 @@ pub(super) fn run(xen: &Interface, arguments: &Arguments) -> Result<Result<Strin
             Err(message) => return Ok(Err(message)),
         },
     };
+    if arguments.long {
+        return Ok(Ok(long(&mut names, wanted, arguments.domain.is_some())));
+    }
     let mut out = header(arguments.verbose);
     for info in wanted {
         out += &line(&names.of(info.domain), info, arguments.verbose);
     }
     Ok(Ok(out))
+}
+
+/// `xl claims`: the same with the memory that is set aside.
+pub(super) fn claims(xen: &Interface) -> Result<String, Error> {
+    let mut names = Names::open();
+    let mut out = header(false);
+    out.truncate(out.len() - 1);
+    out += "  Claimed\n";
+    for info in xen.domains()? {
+        let mut line = line(&names.of(info.domain), &info, false);
+        line.truncate(line.len() - 1);
+        let _ = writeln!(out, "{line} {:>5}", mebibytes(info.outstanding_pages));
+    }
+    Ok(out)
+}
+
+/// All that is known of the configurations; of one domain without the brackets around.
+fn long(names: &mut Names, wanted: &[DomctlGetdomaininfo], alone: bool) -> String {
+    let mut all = Vec::new();
+    for info in wanted {
+        let id = Uuid(info.handle);
+        let file = userdata::read(info.domain, id, userdata::JSON)
+            .ok()
+            .flatten();
+        let kept = file.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let config = kept.unwrap_or_else(|| {
+            let kib = info.tot_pages.saturating_mul(4);
+            let name = names.of(info.domain);
+            json::of_unknown(info.domain, &name, id, kib, info.nr_online_vcpus)
+        });
+        all.push(serde_json::json!({ "domid": info.domain.0, "config": config }));
+    }
+    match (alone, all.as_slice()) {
+        (true, [one]) => json::pretty(one),
+        _ => json::pretty(&serde_json::Value::Array(all)),
+    }
 }
 
 fn header(verbose: bool) -> String {

@@ -3,12 +3,18 @@
 //! What is printed is, byte for byte, what `xl` of Xen 4.17 prints: scripts parse it.
 
 mod bitmap;
+mod create;
 mod debug_keys;
 mod dmesg;
 mod help;
+mod identity;
 mod info;
+mod lifecycle;
 mod list;
 mod names;
+mod poke;
+mod resources;
+mod uptime;
 mod vcpu_list;
 
 use std::ffi::OsString;
@@ -19,6 +25,7 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::hypercall::Interface;
+use crate::life;
 
 /// Wrong usage of a command; the exit code scripts know.
 const USAGE: u8 = 2;
@@ -54,7 +61,31 @@ enum Command {
     VcpuList(vcpu_list::Arguments),
     Dmesg(dmesg::Arguments),
     DebugKeys(debug_keys::Arguments),
-    Help { command: Option<String> },
+    Create(create::Arguments),
+    Destroy(lifecycle::Destroy),
+    Shutdown(lifecycle::Shutdown),
+    Reboot(lifecycle::Shutdown),
+    Pause(lifecycle::One),
+    Unpause(lifecycle::One),
+    Autostart(lifecycle::Autostart),
+    Domid(identity::Domid),
+    Domname(identity::Domname),
+    Rename(identity::Rename),
+    ConfigUpdate(identity::ConfigUpdate),
+    MemSet(resources::Memory),
+    MemMax(resources::Memory),
+    VcpuSet(resources::VcpuSet),
+    VcpuPin(resources::VcpuPin),
+    Uptime(uptime::Arguments),
+    Trigger(poke::Trigger),
+    Sysrq(poke::Sysrq),
+    DumpCore(poke::DumpCore),
+    Claims,
+    #[command(hide = true)]
+    SuperviseDomain(create::Supervise),
+    Help {
+        command: Option<String>,
+    },
 }
 
 /// Runs the command of these arguments, the program's name first.
@@ -70,7 +101,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn run(command: &Command) -> ExitCode {
+    if let Some(done) = about_domains(command) {
+        return done.unwrap_or_else(|error| fail(&error.to_string()));
+    }
     let done = match command {
+        Command::Claims => Interface::open().and_then(|xen| list::claims(&xen)),
         Command::Help { command } => Ok(help::of(command.as_deref())),
         Command::DebugKeys(arguments) => {
             Interface::open().and_then(|xen| debug_keys::run(&xen, arguments))
@@ -91,8 +126,37 @@ fn run(command: &Command) -> ExitCode {
             let found = Interface::open().and_then(|xen| vcpu_list::run(&xen, arguments));
             return found.map_or_else(|error| fail(&error.to_string()), whole);
         }
+        // All others were looked at before.
+        _ => Ok(help::of(None)),
     };
     done.map_or_else(|error| fail(&error.to_string()), |text| finish(&text))
+}
+
+/// The commands that make, change and end domains; `None` for the others.
+fn about_domains(command: &Command) -> Option<Result<ExitCode, life::Error>> {
+    Some(match command {
+        Command::Create(arguments) => create::run(arguments),
+        Command::SuperviseDomain(arguments) => create::supervise(arguments),
+        Command::Destroy(arguments) => lifecycle::destroy(arguments),
+        Command::Shutdown(arguments) => lifecycle::shutdown(arguments),
+        Command::Reboot(arguments) => lifecycle::reboot(arguments),
+        Command::Pause(arguments) => lifecycle::pause(arguments),
+        Command::Unpause(arguments) => lifecycle::unpause(arguments),
+        Command::Autostart(arguments) => lifecycle::autostart(arguments),
+        Command::Domid(arguments) => identity::domid(arguments),
+        Command::Domname(arguments) => identity::domname(arguments),
+        Command::Rename(arguments) => identity::rename(arguments),
+        Command::ConfigUpdate(arguments) => identity::config_update(arguments),
+        Command::MemSet(arguments) => resources::mem_set(arguments),
+        Command::MemMax(arguments) => resources::mem_max(arguments),
+        Command::VcpuSet(arguments) => resources::vcpu_set(arguments),
+        Command::VcpuPin(arguments) => resources::vcpu_pin(arguments),
+        Command::Trigger(arguments) => poke::trigger(arguments),
+        Command::Sysrq(arguments) => poke::sysrq(arguments),
+        Command::DumpCore(arguments) => poke::dump_core(arguments),
+        Command::Uptime(arguments) => uptime::run(arguments).map(|text| finish(&text)),
+        _ => return None,
+    })
 }
 
 /// The output of a command, or what is wrong with the domain it was given.
@@ -148,7 +212,7 @@ mod tests {
         assert!(matches!(parse("xl li").unwrap().command, Command::List(_)));
         let parsed = parse("xl -vv vcpu-list 0 guest").unwrap();
         assert!(matches!(parsed.command, Command::VcpuList(_)));
-        let error = parse("xl d").unwrap_err();
+        let error = parse("xl de").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidSubcommand);
     }
 
