@@ -218,7 +218,65 @@ pub const TABLE: &[Case] = &[
         ..XEN_GUESTS
     },
     Case {
+        name: "xen-guest-smp",
+        scenario: "guest-smp",
+        ..XEN_GUESTS
+    },
+    Case {
+        name: "xen-guest-many",
+        scenario: "guest-many",
+        memory: 3072,
+        ..XEN_GUESTS
+    },
+    Case {
+        name: "xen-guest-fuzz",
+        scenario: "guest-fuzz",
+        hypervisor_args: "guest_loglvl=none",
+        ..XEN_GUESTS
+    },
+    Case {
+        name: "xen-guests",
+        scenario: "guests",
+        memory: 3072,
+        hypervisor_args: "guest_loglvl=none",
+        ..XEN_GUESTS
+    },
+    Case {
+        name: "xen-guest-devices",
+        scenario: "guest-devices",
+        ..XEN_GUESTS
+    },
+    Case {
         name: "oxen-guest-life",
+        ..GUESTS
+    },
+    Case {
+        name: "oxen-guest-smp",
+        scenario: "guest-smp",
+        ..GUESTS
+    },
+    Case {
+        name: "oxen-guest-many",
+        scenario: "guest-many",
+        memory: 3072,
+        ..GUESTS
+    },
+    Case {
+        name: "oxen-guest-fuzz",
+        scenario: "guest-fuzz",
+        hypervisor_args: "guest_loglvl=none",
+        ..GUESTS
+    },
+    Case {
+        name: "oxen-guests",
+        scenario: "guests",
+        memory: 3072,
+        hypervisor_args: "guest_loglvl=none",
+        ..GUESTS
+    },
+    Case {
+        name: "oxen-guest-devices",
+        scenario: "guest-devices",
         ..GUESTS
     },
     // What bad input gets.

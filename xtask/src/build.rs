@@ -192,6 +192,29 @@ fn build_guest_programs() -> Result<Vec<PathBuf>> {
     Ok(programs)
 }
 
+/// Builds the hostile PV guest (`tests/fuzz-guest`) and returns the path of its kernel. It has its own link layout, so it
+/// is built with its own flags, in a folder of its own.
+pub fn fuzz_guest() -> Result<PathBuf> {
+    let folder = paths::root().join("target/fuzz-guest");
+    let script = paths::root().join("tests/fuzz-guest/guest.ld");
+    // Where `./x` keeps core and alloc, if the toolchain has none for this target.
+    let libraries =
+        std::env::var("CARGO_TARGET_X86_64_UNKNOWN_NONE_RUSTFLAGS").unwrap_or_default();
+    let flags = format!(
+        "{libraries} -C relocation-model=pic -C code-model=kernel -C no-redzone=yes -C link-arg=--no-pie \
+         -C link-arg=-static -C link-arg=-znoexecstack -C link-arg=-T{}",
+        script.display()
+    );
+    cmd::run(
+        cmd::cargo()
+            .args(["build", "-q", "--release", "--package", "fuzz-guest"])
+            .args(["--target", TARGET, "--target-dir"])
+            .arg(&folder)
+            .env("RUSTFLAGS", flags.trim()),
+    )?;
+    Ok(folder.join(TARGET).join("release/fuzz-guest"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

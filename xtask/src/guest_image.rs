@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `cloud` | Debian's `-cloud-amd64` kernel as it is packed (LZ4: stock `xl` unpacks it in a moment) |
 //! | `stock` | Debian's `-amd64` kernel as it is packed (XZ: 24 s in stock `xl` when emulated) |
+//! | `fuzz` | `tests/fuzz-guest`, a kernel that attacks |
 //! | `initrd` | userspace for both: `tests/guest/init`, busybox, drivers, iperf3, mke2fs, our programs |
 
 use anyhow::Result;
@@ -26,6 +27,7 @@ const PROGRAMS: &[(&str, &str)] = &[
 pub fn add(dom0: &mut Archive, packages: &Packages) -> Result<()> {
     dom0.file("oxen/guest/cloud", 0o644, &read(&packages.cloud_kernel())?);
     dom0.file("oxen/guest/stock", 0o644, &read(&packages.kernel())?);
+    dom0.file("oxen/guest/fuzz", 0o755, &read(&build::fuzz_guest()?)?);
     dom0.file("oxen/guest/initrd", 0o644, &userspace(packages)?);
     Ok(())
 }

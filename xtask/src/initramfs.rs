@@ -59,6 +59,8 @@ const GUEST_MODULES: &[&str] = &[
     "iptable_filter",
     "iptable_nat",
     "xt_MASQUERADE",
+    "dummy",
+    "veth",
 ];
 
 /// What the hotplug scripts of a dom0 with guests call, where busybox does not do, and what measures.

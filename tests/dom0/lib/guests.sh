@@ -22,7 +22,7 @@ kernel=$files/$(argument oxen.guest.kernel)
 
 # Waits up to $1 seconds until a command succeeds.
 within() {
-    deadline=$(($(cut -d. -f1 /proc/uptime) + $1))
+    local deadline=$(($(cut -d. -f1 /proc/uptime) + $1))
     shift
     until "$@" >/dev/null 2>&1; do
         [ "$(cut -d. -f1 /proc/uptime)" -lt "$deadline" ] || { echo "not within the time: $*"; return 1; }
