@@ -160,7 +160,9 @@ struct Request(PrivcmdHypercall);
 // SAFETY: the opcode takes a pointer to a `PrivcmdHypercall` and only reads it.
 unsafe impl Ioctl for Request {
     type Output = u64;
-    const IS_MUTATING: bool = false;
+    // Not the request itself, but the memory that it names: without this the compiler takes what was written there
+    // before for what the hypervisor leaves there.
+    const IS_MUTATING: bool = true;
 
     fn opcode(&self) -> Opcode {
         IOCTL_PRIVCMD_HYPERCALL as Opcode

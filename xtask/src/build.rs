@@ -198,8 +198,7 @@ pub fn fuzz_guest() -> Result<PathBuf> {
     let folder = paths::root().join("target/fuzz-guest");
     let script = paths::root().join("tests/fuzz-guest/guest.ld");
     // Where `./x` keeps core and alloc, if the toolchain has none for this target.
-    let libraries =
-        std::env::var("CARGO_TARGET_X86_64_UNKNOWN_NONE_RUSTFLAGS").unwrap_or_default();
+    let libraries = std::env::var("CARGO_TARGET_X86_64_UNKNOWN_NONE_RUSTFLAGS").unwrap_or_default();
     let flags = format!(
         "{libraries} -C relocation-model=pic -C code-model=kernel -C no-redzone=yes -C link-arg=--no-pie \
          -C link-arg=-static -C link-arg=-znoexecstack -C link-arg=-T{}",

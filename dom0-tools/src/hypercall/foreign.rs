@@ -253,7 +253,9 @@ struct MapBatch(PrivcmdMmapbatchV2);
 // SAFETY: the opcode takes a pointer to a `PrivcmdMmapbatchV2` and only reads it.
 unsafe impl Ioctl for MapBatch {
     type Output = ();
-    const IS_MUTATING: bool = false;
+    // Not the request itself, but the memory that it names: without this the compiler takes what was written there
+    // before for what the hypervisor leaves there.
+    const IS_MUTATING: bool = true;
 
     fn opcode(&self) -> Opcode {
         IOCTL_PRIVCMD_MMAPBATCH_V2 as Opcode
