@@ -8,4 +8,5 @@ pub mod hypercall;
 pub mod life;
 pub mod sys;
 pub mod xenstore;
+pub mod xenstored;
 pub mod xl;

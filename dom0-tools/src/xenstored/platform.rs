@@ -1,0 +1,39 @@
+//! What the store needs of the machine: domains, their rings, and a place to log.
+
+use hypercall_abi::Errno;
+
+/// What the hypervisor says of a domain that exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct DomainState {
+    /// It has shut down, or crashed.
+    pub shutdown: bool,
+    /// It is being taken apart.
+    pub dying: bool,
+}
+
+/// The machine.
+pub trait Platform {
+    /// The state of a domain; `None` if there is no such domain.
+    fn domain(&mut self, domid: u32) -> Option<DomainState>;
+
+    /// Maps a domain's ring and binds its event channel: the port is the domain's.
+    ///
+    /// # Errors
+    /// What the hypervisor refuses; nothing stays mapped then.
+    fn attach(&mut self, domid: u32, port: u32) -> Result<(), Errno>;
+
+    /// Binds another event channel for a domain that is attached.
+    fn rebind(&mut self, domid: u32, port: u32);
+
+    /// Lets a domain's ring and event channel go.
+    fn detach(&mut self, domid: u32);
+
+    /// Empties a domain's ring, and tells a domain that waits for it that the store is there.
+    fn reset_ring(&mut self, domid: u32);
+
+    /// Tells a domain through its ring why it is not listened to any more.
+    fn ring_error(&mut self, domid: u32, error: u32);
+
+    /// One line for the administrator.
+    fn log(&mut self, line: &str);
+}
