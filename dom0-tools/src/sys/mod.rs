@@ -5,3 +5,4 @@ pub mod gntdev;
 pub mod loopdev;
 pub mod netlink;
 pub mod page;
+pub mod xenbus_backend;

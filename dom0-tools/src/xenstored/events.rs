@@ -30,7 +30,7 @@ impl<P: Platform> Server<P> {
             (Some(depth), None) => Some(parse_depth(depth).ok_or(Errno::EINVAL)?),
             _ => return Err(Errno::EINVAL),
         };
-        let (path, relative) = self.watch_path(call, name)?;
+        let (path, relative) = self.watch_path(call.who.domid, name)?;
         if path.starts_with('@') && depth.is_some_and(|depth| depth != 1) {
             return Err(Errno::EINVAL);
         }
@@ -83,7 +83,7 @@ impl<P: Platform> Server<P> {
     /// The path of a watch, and the prefix its events leave out.
     pub(super) fn watch_path(
         &self,
-        call: &Call,
+        domid: u32,
         name: &[u8],
     ) -> Result<(String, Option<usize>), Errno> {
         if name.first() == Some(&b'@') {
@@ -94,7 +94,7 @@ impl<P: Platform> Server<P> {
                 Ok((text.to_owned(), None))
             };
         }
-        let implicit = path::domain_path(call.who.domid);
+        let implicit = path::domain_path(domid);
         let relative = (name.first() != Some(&b'/')).then_some(implicit.len());
         let path = path::canonical(name, &implicit);
         let limit = self.config.quotas.path_max as usize;

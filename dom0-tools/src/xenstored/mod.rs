@@ -19,10 +19,13 @@
 pub mod children;
 mod commit;
 pub mod connection;
-mod control;
+pub mod control;
+pub mod daemon;
 pub mod domain;
 mod domains;
 mod events;
+pub mod log;
+pub mod options;
 pub mod path;
 pub mod perms;
 pub mod platform;
@@ -30,9 +33,11 @@ pub mod quota;
 mod requests;
 pub mod ring;
 pub mod server;
+pub mod state;
 pub mod transaction;
 pub mod tree;
 pub mod watch;
+pub mod xen;
 
 pub use connection::ConnId;
 pub use platform::{DomainState, Platform};

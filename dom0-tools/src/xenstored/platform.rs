@@ -22,6 +22,16 @@ pub trait Platform {
     /// What the hypervisor refuses; nothing stays mapped then.
     fn attach(&mut self, domid: u32, port: u32) -> Result<(), Errno>;
 
+    /// Maps a domain's ring again after a restart. `local` is our end of the event channel, if it
+    /// is still open; else the domain's port is bound anew.
+    ///
+    /// # Errors
+    /// What the hypervisor refuses; nothing stays mapped then.
+    fn reattach(&mut self, domid: u32, local: Option<u32>, port: u32) -> Result<(), Errno>;
+
+    /// Our end of a domain's event channel, 0 if there is none.
+    fn local_port(&self, domid: u32) -> u32;
+
     /// Binds another event channel for a domain that is attached.
     fn rebind(&mut self, domid: u32, port: u32);
 

@@ -200,6 +200,14 @@ impl<P: Platform> Server<P> {
         self.generation
     }
 
+    /// Grows with every change that a restart must know of.
+    pub fn version(&self) -> u64 {
+        self.generation
+            .wrapping_add(self.watches.changes())
+            .wrapping_add(self.last_connection)
+            .wrapping_add(self.open_transactions as u64)
+    }
+
     /// Whether a domain has all rights and no limits.
     pub(super) fn is_privileged(&self, domid: u32) -> bool {
         domid == 0 || domid == self.config.privileged
