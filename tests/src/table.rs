@@ -212,6 +212,25 @@ pub const TABLE: &[Case] = &[
         actions: DEBUG_KEY,
         ..DIRECT
     },
+    // Our store daemon under stock clients; the first row is the scenario's own proof.
+    Case {
+        name: "xen-xenstored-stock",
+        scenario: "xenstored",
+        kernel_args: "oxen.xenstored=stock",
+        ..XEN_ON_REQUEST
+    },
+    Case {
+        name: "xen-xenstored",
+        scenario: "xenstored",
+        ..XEN_ON_REQUEST
+    },
+    Case {
+        name: "oxen-xenstored",
+        cpus: 2,
+        initramfs: Initramfs::Full,
+        scenario: "xenstored",
+        ..DIRECT
+    },
     // Guests, by stock tools: first where the scenarios are proven, then here.
     Case {
         name: "xen-guest-life",
@@ -244,6 +263,11 @@ pub const TABLE: &[Case] = &[
     Case {
         name: "xen-guest-devices",
         scenario: "guest-devices",
+        ..XEN_GUESTS
+    },
+    Case {
+        name: "xen-guest-life-xenstored",
+        kernel_args: "oxen.xenstored=ours",
         ..XEN_GUESTS
     },
     Case {

@@ -102,6 +102,7 @@ impl<P: Platform> Server<P> {
             ledger: Ledger::default(),
             removed: HashMap::new(),
         };
+        let mut created = Vec::new();
         for (path, touch) in transaction.changes() {
             let generation = self.next_generation();
             let tree = &mut outcome.tree;
@@ -117,15 +118,15 @@ impl<P: Platform> Server<P> {
                 continue;
             };
             if touch.created && tree.get(path).is_none() {
-                let mut node = Node::new(
+                let node = Node::new(
                     Rc::clone(&wanted.value),
                     Rc::clone(&wanted.perms),
                     generation,
                 );
-                node.born = wanted.born;
                 if tree.insert(path, node, generation) {
                     let value = wanted.value.len();
                     outcome.ledger.node(path, value, &wanted.perms, 1);
+                    created.push((wanted.born, Rc::clone(path)));
                 }
                 continue;
             }
@@ -142,6 +143,15 @@ impl<P: Platform> Server<P> {
                 }
                 node.generation = generation;
                 outcome.ledger.node(path, node.value.len(), &node.perms, 1);
+            }
+        }
+        // Children are listed in the order in which the transaction created them, behind those
+        // that others created in the meantime.
+        created.sort();
+        for (_, path) in created {
+            let born = self.next_generation();
+            if let Some(node) = outcome.tree.get_mut(&path) {
+                node.born = born;
             }
         }
         outcome

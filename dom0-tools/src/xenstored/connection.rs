@@ -65,6 +65,8 @@ pub struct Connection {
     /// Events in `out`: the same need not be said twice.
     events: HashSet<Rc<[u8]>>,
     queued: usize,
+    /// Messages in `out` that have a deadline.
+    deadlines: usize,
 }
 
 impl Connection {
@@ -81,6 +83,7 @@ impl Connection {
             sent: 0,
             events: HashSet::new(),
             queued: 0,
+            deadlines: 0,
         }
     }
 
@@ -133,6 +136,7 @@ impl Connection {
     ) -> usize {
         let len = bytes.len();
         self.queued += len;
+        self.deadlines += usize::from(deadline.is_some());
         self.out.push_back(Outgoing {
             bytes,
             event,
@@ -191,6 +195,7 @@ impl Connection {
         if first.event {
             self.events.remove(&first.bytes);
         }
+        self.deadlines -= usize::from(first.deadline.is_some());
         self.queued = self.queued.saturating_sub(first.bytes.len());
         first.bytes.len()
     }
@@ -199,7 +204,7 @@ impl Connection {
     pub fn expire(&mut self, now: Instant) -> usize {
         let begun = self.sent > 0;
         let (mut freed, mut index) = (0, 0);
-        let events = &mut self.events;
+        let (events, deadlines) = (&mut self.events, &mut self.deadlines);
         self.out.retain(|message| {
             let first = index == 0;
             index += 1;
@@ -207,6 +212,7 @@ impl Connection {
             let keep = !late || (first && begun);
             if !keep {
                 events.remove(&message.bytes);
+                *deadlines -= 1;
                 freed += message.bytes.len();
             }
             keep
@@ -217,7 +223,7 @@ impl Connection {
 
     /// Whether an event waits that may be given up later.
     pub fn has_deadline(&self) -> bool {
-        self.out.iter().any(|message| message.deadline.is_some())
+        self.deadlines > 0
     }
 
     /// Forgets all that waits and what has come of a request. Gives the bytes freed.
@@ -227,6 +233,7 @@ impl Connection {
         self.events.clear();
         self.sent = 0;
         self.queued = 0;
+        self.deadlines = 0;
         self.input = Assembler::default();
         freed
     }

@@ -138,6 +138,8 @@ struct Daemon {
     sockets: BTreeMap<ConnId, Socket>,
     /// Rings in which something may be to do.
     active: BTreeSet<u32>,
+    /// Rings with requests that are not taken yet, because the domain has too much under way.
+    held_back: BTreeSet<u32>,
     directory: PathBuf,
     /// Since when something is not saved, and when that last changed.
     unsaved: Option<(Instant, Instant)>,
@@ -247,6 +249,7 @@ impl Daemon {
             signals,
             sockets: BTreeMap::new(),
             active: BTreeSet::new(),
+            held_back: BTreeSet::new(),
             directory,
             unsaved: None,
             saved_generation: 0,
@@ -456,8 +459,13 @@ impl Daemon {
         let mut taken = false;
         let mut more = false;
         for _ in 0..2 * TURN {
+            if !self.server.platform.has_requests(domid) {
+                more = false;
+                break;
+            }
             let wants = self.server.may_take(conn).min(bytes.len());
-            if wants == 0 || !self.server.platform.has_requests(domid) {
+            if wants == 0 {
+                self.held_back.insert(domid);
                 more = false;
                 break;
             }
@@ -524,15 +532,12 @@ impl Daemon {
         }
         if delivered || self.server.tick().is_some() {
             // What was held back may be taken now.
-            let rings = self.server.connections().filter_map(|(_, c)| c.ring);
-            let waiting: Vec<u32> = rings
-                .filter(|domid| self.server.platform.has_requests(*domid))
-                .collect();
-            for domid in waiting {
-                let free = self.server.ring_of(domid);
-                if free.is_some_and(|conn| self.server.may_take(conn) > 0) {
-                    self.active.insert(domid);
-                }
+            for domid in std::mem::take(&mut self.held_back) {
+                match self.server.ring_of(domid) {
+                    Some(conn) if self.server.may_take(conn) > 0 => self.active.insert(domid),
+                    Some(_) => self.held_back.insert(domid),
+                    None => false,
+                };
             }
         }
     }

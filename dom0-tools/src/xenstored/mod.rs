@@ -33,11 +33,15 @@ pub mod quota;
 mod requests;
 pub mod ring;
 pub mod server;
+pub mod simulated;
 pub mod state;
 pub mod transaction;
 pub mod tree;
 pub mod watch;
 pub mod xen;
+
+#[cfg(test)]
+mod tests;
 
 pub use connection::ConnId;
 pub use platform::{DomainState, Platform};

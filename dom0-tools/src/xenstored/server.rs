@@ -553,7 +553,7 @@ impl<P: Platform> Server<P> {
         let now = self.now;
         let mut freed = Vec::new();
         for connection in self.connections.values_mut() {
-            if connection.ring.is_some() && connection.has_output() {
+            if connection.has_deadline() {
                 freed.push((connection.who.domid, connection.expire(now)));
             }
         }

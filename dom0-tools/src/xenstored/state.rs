@@ -379,6 +379,7 @@ pub fn restore<P: Platform>(
     let mut known = BTreeMap::new();
     let mut rings: BTreeMap<u32, Ring> = BTreeMap::new();
     let mut targets = Vec::new();
+    let mut transactions = Vec::new();
     server.remove("/tool", None);
     loop {
         let (kind, mut body) = reader.record()?;
@@ -441,13 +442,15 @@ pub fn restore<P: Platform>(
             }
             TRANSACTION => {
                 let (number, id) = (body.u32()?, body.u32()?);
-                if let Some(conn) = known.get(&number) {
-                    server.restore_transaction(*conn, id);
-                }
+                transactions.extend(known.get(&number).map(|conn| (*conn, id)));
             }
             NODE => restore_node(server, &mut body)?,
             _ => {}
         }
+    }
+    // On the tree, which comes last.
+    for (conn, id) in transactions {
+        server.restore_transaction(conn, id);
     }
     for (conn, target) in targets {
         if server.domains.connected(target).is_some() {

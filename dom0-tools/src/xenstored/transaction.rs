@@ -291,11 +291,8 @@ mod tests {
         for path in ["/a/b", "/a-b", "/a", "/seen"] {
             transaction.touch(path).created = path != "/seen";
         }
-        let paths: Vec<_> = transaction
-            .changes()
-            .iter()
-            .map(|(p, _)| p.as_ref())
-            .collect();
+        let changes = transaction.changes();
+        let paths: Vec<&str> = changes.iter().map(|(path, _)| path.as_ref()).collect();
         assert_eq!(paths, ["/a", "/a/b", "/a-b"]);
     }
 }
