@@ -106,13 +106,13 @@ impl<P: Platform> Server<P> {
         for (path, touch) in transaction.changes() {
             let generation = self.next_generation();
             let tree = &mut outcome.tree;
-            if touch.removed {
-                if let Some(node) = tree.remove(path, generation) {
-                    visit_below(path, &node, &mut |path, node| {
-                        outcome.ledger.node(path, node.value.len(), &node.perms, -1);
-                    });
-                    outcome.removed.insert(Rc::clone(path), node);
-                }
+            if touch.removed
+                && let Some(node) = tree.remove(path, generation)
+            {
+                visit_below(path, &node, &mut |path, node| {
+                    outcome.ledger.node(path, node.value.len(), &node.perms, -1);
+                });
+                outcome.removed.insert(Rc::clone(path), node);
             }
             let Some(wanted) = transaction.work.get(path) else {
                 continue;

@@ -162,8 +162,10 @@ impl Daemon {
         let config = options.config()?;
         let directory = client::run_directory();
         fs::create_dir_all(&directory).map_err(|e| format!("{}: {e}", directory.display()))?;
-        let mut log = Log::default();
-        log.stderr = true;
+        let log = Log {
+            stderr: true,
+            ..Log::default()
+        };
         let now = Instant::now();
 
         // A live update's state names descriptors; one that was left behind names none of ours.
@@ -418,14 +420,14 @@ impl Daemon {
             self.close(conn);
             return;
         }
-        if let Some(socket) = self.sockets.get_mut(&conn) {
-            if socket.blocked != (left > 0) {
-                socket.blocked = left > 0;
-                let mut flags = epoll::EventFlags::IN;
-                flags.set(epoll::EventFlags::OUT, left > 0);
-                let data = epoll::EventData::new_u64(conn.0 + CONNECTIONS);
-                let _ = epoll::modify(&self.epoll, &socket.stream, data, flags);
-            }
+        if let Some(socket) = self.sockets.get_mut(&conn)
+            && socket.blocked != (left > 0)
+        {
+            socket.blocked = left > 0;
+            let mut flags = epoll::EventFlags::IN;
+            flags.set(epoll::EventFlags::OUT, left > 0);
+            let data = epoll::EventData::new_u64(conn.0 + CONNECTIONS);
+            let _ = epoll::modify(&self.epoll, &socket.stream, data, flags);
         }
     }
 
@@ -562,10 +564,10 @@ impl Daemon {
             let first = self.unsaved.map_or(now, |(first, _)| first);
             self.unsaved = Some((first, now));
         }
-        if let Some((first, last)) = self.unsaved {
-            if now - last >= QUIET || now - first >= LATEST {
-                self.save();
-            }
+        if let Some((first, last)) = self.unsaved
+            && (now - last >= QUIET || now - first >= LATEST)
+        {
+            self.save();
         }
     }
 

@@ -25,12 +25,12 @@ impl Log {
         if self.stderr {
             eprintln!("xenstored: {line}");
         }
-        if self.to_syslog(line).is_none() && !self.stderr {
-            self.to_kernel(line);
+        if self.syslog_line(line).is_none() && !self.stderr {
+            self.kernel_line(line);
         }
     }
 
-    fn to_syslog(&mut self, line: &str) -> Option<()> {
+    fn syslog_line(&mut self, line: &str) -> Option<()> {
         let text = format!("<{PRIORITY}>xenstored[{}]: {line}", std::process::id());
         for _ in 0..2 {
             if self.syslog.is_none() {
@@ -48,7 +48,7 @@ impl Log {
         None
     }
 
-    fn to_kernel(&mut self, line: &str) {
+    fn kernel_line(&mut self, line: &str) {
         if self.kernel.is_none() {
             self.kernel = OpenOptions::new().write(true).open(KERNEL).ok();
         }

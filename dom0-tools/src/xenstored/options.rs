@@ -74,7 +74,7 @@ pub struct Options {
     pub live_update: bool,
 }
 
-fn named<'a>(text: &'a str) -> Result<(&'a str, u32), String> {
+fn named(text: &str) -> Result<(&str, u32), String> {
     let wrong = || format!("{text}: expected WHAT=NUMBER");
     let (what, value) = text.split_once('=').ok_or_else(wrong)?;
     Ok((what, value.parse().map_err(|_| wrong())?))

@@ -100,7 +100,7 @@ impl Writer {
         let at = self.0.len();
         self.u32(0);
         body(self);
-        while self.0.len() % 8 != 0 {
+        while !self.0.len().is_multiple_of(8) {
             self.0.push(0);
         }
         let len = u32::try_from(self.0.len() - at - 4).unwrap_or(u32::MAX);
@@ -453,10 +453,10 @@ pub fn restore<P: Platform>(
         server.restore_transaction(conn, id);
     }
     for (conn, target) in targets {
-        if server.domains.connected(target).is_some() {
-            if let Some(connection) = server.connections.get_mut(&conn) {
-                connection.who.target = Some(target);
-            }
+        if server.domains.connected(target).is_some()
+            && let Some(connection) = server.connections.get_mut(&conn)
+        {
+            connection.who.target = Some(target);
         }
     }
     Ok(sockets)
@@ -494,13 +494,14 @@ fn restore_data<P: Platform>(
     if input.len() > HEADER + crate::xenstore::wire::PAYLOAD_MAX {
         return Err(Error::Record(CONNECTION));
     }
-    if let Some(connection) = server.connections.get_mut(&conn) {
-        if !output.is_empty() && !connection.ignored {
-            let domid = connection.who.domid;
-            let bytes = connection.requeue(output);
-            server.charge(domid, bytes as i64);
-            server.mark(conn);
-        }
+    if let Some(connection) = server.connections.get_mut(&conn)
+        && !output.is_empty()
+        && !connection.ignored
+    {
+        let domid = connection.who.domid;
+        let bytes = connection.requeue(output);
+        server.charge(domid, bytes as i64);
+        server.mark(conn);
     }
     server.input(conn, &input);
     Ok(())
