@@ -162,10 +162,7 @@ impl Daemon {
         let config = options.config()?;
         let directory = client::run_directory();
         fs::create_dir_all(&directory).map_err(|e| format!("{}: {e}", directory.display()))?;
-        let log = Log {
-            stderr: true,
-            ..Log::default()
-        };
+        let log = Log::on_terminal();
         let now = Instant::now();
 
         // A live update's state names descriptors; one that was left behind names none of ours.

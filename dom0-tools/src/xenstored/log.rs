@@ -20,6 +20,14 @@ pub struct Log {
 }
 
 impl Log {
+    /// A log that standard error shows too.
+    pub fn on_terminal() -> Self {
+        Self {
+            stderr: true,
+            ..Self::default()
+        }
+    }
+
     /// Writes a line. A log that cannot be written is nobody's to hear of.
     pub fn line(&mut self, line: &str) {
         if self.stderr {
