@@ -226,6 +226,7 @@ pub const TABLE: &[Case] = &[
     },
     Case {
         name: "oxen-xenstored",
+        when: When::OnRequest,
         cpus: 2,
         initramfs: Initramfs::Full,
         scenario: "xenstored",
