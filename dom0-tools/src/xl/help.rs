@@ -42,6 +42,64 @@ const COMMANDS: &[Entry] = &[
         does: "Shows the messages of the hypervisor",
         options: &["-c, --clear             Forget them afterwards"],
     },
+    Entry {
+        name: "console",
+        usage: "[options] <Domain>",
+        does: "Shows a domain's console here, until Ctrl-]",
+        options: &[
+            "-t <type>               pv or serial",
+            "-n <number>             Which of its consoles",
+        ],
+    },
+    Entry {
+        name: "block-attach",
+        usage: "<Domain> <disk-spec-component(s)>...",
+        does: "Gives a domain a disk",
+        options: &[],
+    },
+    Entry {
+        name: "block-list",
+        usage: "[options] <Domain(s)>",
+        does: "Shows the disks of domains",
+        options: &["--json                  As JSON, with images and modes"],
+    },
+    Entry {
+        name: "block-detach",
+        usage: "[options] <Domain> <DevId>",
+        does: "Takes a disk from a domain",
+        options: &["-f, --force             Without asking the guest"],
+    },
+    Entry {
+        name: "network-attach",
+        usage: "<Domain> [type=<type>] [mac=<mac>] [bridge=<bridge>] [ip=<ip>] [script=<script>] \
+                [vifname=<name>] [rate=<rate>] [mtu=<mtu>]",
+        does: "Gives a domain a network interface",
+        options: &[],
+    },
+    Entry {
+        name: "network-list",
+        usage: "[options] <Domain(s)>",
+        does: "Shows the network interfaces of domains",
+        options: &["--json                  As JSON, with bridges and addresses"],
+    },
+    Entry {
+        name: "network-detach",
+        usage: "[options] <Domain> <DevId|mac>",
+        does: "Takes a network interface from a domain",
+        options: &["-f, --force             Without asking the guest"],
+    },
+    Entry {
+        name: "cd-insert",
+        usage: "<Domain> <VirtualDevice> <path>",
+        does: "Puts a medium in a domain's CD drive",
+        options: &[],
+    },
+    Entry {
+        name: "cd-eject",
+        usage: "<Domain> <VirtualDevice>",
+        does: "Empties a domain's CD drive",
+        options: &[],
+    },
 ];
 
 /// The command whose help these arguments ask for with `-h` or `--help`.

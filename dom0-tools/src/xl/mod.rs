@@ -3,8 +3,10 @@
 //! What is printed is, byte for byte, what `xl` of Xen 4.17 prints: scripts parse it.
 
 mod bitmap;
+mod block;
 mod create;
 mod debug_keys;
+mod devices;
 mod dmesg;
 mod help;
 mod identity;
@@ -12,6 +14,7 @@ mod info;
 mod lifecycle;
 mod list;
 mod names;
+mod network;
 mod poke;
 mod resources;
 mod uptime;
@@ -83,6 +86,8 @@ enum Command {
     Claims,
     #[command(hide = true)]
     SuperviseDomain(create::Supervise),
+    #[command(flatten)]
+    Devices(devices::Command),
     Help {
         command: Option<String>,
     },
@@ -95,6 +100,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         return finish(&help::of(Some(&command)));
     }
     match Arguments::try_parse_from(&arguments) {
+        Ok(Arguments {
+            command: Command::Devices(command),
+            dry_run,
+            ..
+        }) => devices::run(&command, dry_run),
         Ok(parsed) => run(&parsed.command),
         Err(error) => refuse(&error),
     }
@@ -106,6 +116,7 @@ fn run(command: &Command) -> ExitCode {
     }
     let done = match command {
         Command::Claims => Interface::open().and_then(|xen| list::claims(&xen)),
+        Command::Devices(command) => return devices::run(command, false),
         Command::Help { command } => Ok(help::of(command.as_deref())),
         Command::DebugKeys(arguments) => {
             Interface::open().and_then(|xen| debug_keys::run(&xen, arguments))
