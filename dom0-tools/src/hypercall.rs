@@ -12,6 +12,7 @@ mod calls;
 mod domain;
 mod foreign;
 mod memory;
+pub mod pools;
 
 use std::ffi::c_void;
 use std::fs::{File, OpenOptions};

@@ -9,6 +9,7 @@ pub mod daemon;
 mod escape;
 mod guest;
 mod hypervisor_log;
+pub mod keys;
 mod log;
 pub mod ring;
 mod terminal;

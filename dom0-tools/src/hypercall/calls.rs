@@ -348,7 +348,7 @@ impl Interface {
     }
 }
 
-fn sysctl(cmd: SysctlCmd) -> Sysctl {
+pub(super) fn sysctl(cmd: SysctlCmd) -> Sysctl {
     Sysctl {
         cmd,
         ..Default::default()

@@ -1,18 +1,19 @@
-//! The commands about guests' devices and consoles, and what they share.
+//! The commands about guests' devices, consoles and shares of processors, and what they share.
 
 use std::fmt;
 use std::process::ExitCode;
 
+use hypercall_abi::domctl::Scheduler;
 use serde_json::Value;
 
 use super::names::Names;
-use super::{block, network};
+use super::{block, network, pools, sched, top};
 use crate::console::client::{self, Which};
 use crate::devices::{self, Device};
 use crate::hypercall::{self, Interface};
 use crate::xenstore::{self, Client};
 
-/// A command about devices.
+/// One of these commands.
 #[derive(Debug, clap::Subcommand)]
 #[command(disable_help_flag = true)]
 pub(super) enum Command {
@@ -25,6 +26,17 @@ pub(super) enum Command {
     CdInsert(block::Insert),
     CdEject(block::Eject),
     Console(Console),
+    CpupoolList(pools::List),
+    CpupoolCreate(pools::Create),
+    CpupoolDestroy(pools::One),
+    CpupoolRename(pools::Rename),
+    CpupoolCpuAdd(pools::Processor),
+    CpupoolCpuRemove(pools::Processor),
+    CpupoolMigrate(pools::Migrate),
+    SchedCredit(sched::Arguments),
+    #[command(name = "sched-credit2")]
+    SchedCredit2(sched::Arguments),
+    Top(top::Arguments),
 }
 
 #[derive(Debug, clap::Args)]
@@ -81,6 +93,16 @@ pub(super) fn run(command: &Command, dry: bool) -> ExitCode {
         Command::CdInsert(arguments) => block::insert(arguments),
         Command::CdEject(arguments) => block::eject(arguments),
         Command::Console(arguments) => console(arguments),
+        Command::CpupoolList(arguments) => pools::list(arguments),
+        Command::CpupoolCreate(arguments) => pools::create(arguments, dry),
+        Command::CpupoolDestroy(arguments) => pools::destroy(arguments),
+        Command::CpupoolRename(arguments) => pools::rename(arguments),
+        Command::CpupoolCpuAdd(arguments) => pools::processor(arguments, true),
+        Command::CpupoolCpuRemove(arguments) => pools::processor(arguments, false),
+        Command::CpupoolMigrate(arguments) => pools::migrate(arguments),
+        Command::SchedCredit(arguments) => sched::run(arguments, Scheduler::CREDIT),
+        Command::SchedCredit2(arguments) => sched::run(arguments, Scheduler::CREDIT2),
+        Command::Top(arguments) => top::run(arguments),
     };
     match done {
         Ok(text) => super::finish(&text),

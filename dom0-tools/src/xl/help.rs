@@ -100,6 +100,71 @@ const COMMANDS: &[Entry] = &[
         does: "Empties a domain's CD drive",
         options: &[],
     },
+    Entry {
+        name: "top",
+        usage: "[options]",
+        does: "Shows what domains use, over and over",
+        options: &[
+            "-b, --batch             Lines as they come, as xentop -b",
+            "-i, --iterations=<n>    How often",
+            "-d, --delay=<seconds>   Time between",
+            "-f, --full-name         Names whole, however long",
+        ],
+    },
+    Entry {
+        name: "sched-credit",
+        usage: "[-d <Domain> [-w WEIGHT|-c CAP]] [-s [-t TSLICE] [-r RATELIMIT] [-m DELAY]] [-p CPUPOOL]",
+        does: "Shows or sets shares under the credit scheduler",
+        options: &[],
+    },
+    Entry {
+        name: "sched-credit2",
+        usage: "[-d <Domain> [-w WEIGHT|-c CAP]] [-s [-r RATELIMIT]] [-p CPUPOOL]",
+        does: "Shows or sets shares under the credit2 scheduler",
+        options: &[],
+    },
+    Entry {
+        name: "cpupool-create",
+        usage: "[options] [<ConfigFile>] [Variable=value ...]",
+        does: "Makes a CPU pool",
+        options: &["-n, --dryrun            Only show what would be made"],
+    },
+    Entry {
+        name: "cpupool-list",
+        usage: "[-c|--cpus] [--json] [<CPU Pool>]",
+        does: "Shows the CPU pools of the host",
+        options: &["-c, --cpus              With their processors"],
+    },
+    Entry {
+        name: "cpupool-destroy",
+        usage: "<CPU Pool>",
+        does: "Removes a CPU pool without domains",
+        options: &[],
+    },
+    Entry {
+        name: "cpupool-rename",
+        usage: "<CPU Pool> <new name>",
+        does: "Renames a CPU pool",
+        options: &[],
+    },
+    Entry {
+        name: "cpupool-cpu-add",
+        usage: "<CPU Pool> <CPU nr>|node:<node nr>",
+        does: "Gives a free processor to a CPU pool",
+        options: &[],
+    },
+    Entry {
+        name: "cpupool-cpu-remove",
+        usage: "<CPU Pool> <CPU nr>|node:<node nr>",
+        does: "Takes a processor from a CPU pool",
+        options: &[],
+    },
+    Entry {
+        name: "cpupool-migrate",
+        usage: "<Domain> <CPU Pool>",
+        does: "Moves a domain to a CPU pool",
+        options: &[],
+    },
 ];
 
 /// The command whose help these arguments ask for with `-h` or `--help`.

@@ -16,7 +16,10 @@ mod list;
 mod names;
 mod network;
 mod poke;
+mod pools;
 mod resources;
+mod sched;
+mod top;
 mod uptime;
 mod vcpu_list;
 
