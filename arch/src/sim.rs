@@ -61,6 +61,7 @@ struct Platform {
     memory: BTreeMap<u64, u8>,
     config: BTreeMap<(u16, u8, u8), Vec<u8>>,
     msrs: BTreeMap<u32, u64>,
+    cpuid: BTreeMap<(u32, u32), [u32; 4]>,
     now_ns: u64,
     events: Vec<Event>,
     console: Vec<u8>,
@@ -161,8 +162,13 @@ pub(crate) fn rdmsr(msr: u32) -> u64 {
 pub(crate) fn wrmsr(msr: u32, value: u64) {
     with(|p| p.msrs.insert(msr, value));
 }
-pub(crate) fn cpuid(_leaf: u32, _subleaf: u32) -> [u32; 4] {
-    [0; 4]
+pub(crate) fn cpuid(leaf: u32, subleaf: u32) -> [u32; 4] {
+    with(|p| p.cpuid.get(&(leaf, subleaf)).copied().unwrap_or_default())
+}
+
+/// What this thread's processor answers to CPUID from now on: EAX, EBX, ECX, EDX of a leaf and subleaf.
+pub fn set_cpuid(leaf: u32, subleaf: u32, registers: [u32; 4]) {
+    with(|p| p.cpuid.insert((leaf, subleaf), registers));
 }
 
 /// A mapped piece of simulated device memory.

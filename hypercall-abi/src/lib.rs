@@ -37,6 +37,7 @@ pub mod sysctl;
 pub mod trace;
 pub mod vcpu;
 pub mod version;
+pub mod versions;
 pub mod vm_event;
 pub mod xen;
 pub mod xenoprof;

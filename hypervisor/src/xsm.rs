@@ -160,7 +160,8 @@ pub static TABLE: &[Rules] = &[
             (XenVer::COMMANDLINE.0, Control),
             (XenVer::BUILD_ID.0, Control),
         ],
-        others: Control,
+        // Unknown numbers are answered as such to everybody.
+        others: Anybody,
     },
     Rules {
         hypercall: Hypercall::PHYSDEV_OP,

@@ -38,6 +38,8 @@ pub fn of(domain: &Domain) -> DomctlGetdomaininfo {
     set(online > 0 && blocked, XEN_DOMINF_BLOCKED);
     set(online > 0 && running, XEN_DOMINF_RUNNING);
     set(domain.is_dying(), XEN_DOMINF_DYING);
+    set(domain.is_xenstore(), XEN_DOMINF_XS_DOMAIN);
+    set(control.debugged, XEN_DOMINF_DEBUGGED);
     set(control.tool_pauses > 0, XEN_DOMINF_PAUSED);
     set(shutdown.is_some(), XEN_DOMINF_SHUTDOWN);
     // Without a reason the field is all ones.
@@ -54,7 +56,7 @@ pub fn of(domain: &Domain) -> DomctlGetdomaininfo {
         nr_online_vcpus: online,
         max_vcpu_id: (domain.vcpus().len() as u32).wrapping_sub(1),
         handle: control.handle,
-        cpupool: 0,
+        cpupool: domain.sched.pool(),
         gpaddr_bits: (arch::cpu::cpuid(0x8000_0008, 0).eax & 0xff) as u8,
         arch_config: ArchDomainconfig {
             emulation_flags: if domain.privileged { EMULATED_PIT } else { 0 },

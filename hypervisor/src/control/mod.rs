@@ -9,6 +9,7 @@
 mod bitmap;
 mod cpus;
 mod domain_info;
+mod domain_policy;
 mod domctl;
 mod off;
 mod platform;
@@ -20,7 +21,9 @@ mod versions;
 #[cfg(test)]
 mod tests;
 
-pub use domctl::do_domctl;
+pub use domain_policy::DomainPolicy;
+pub(crate) use domctl::read_vnuma;
+pub use domctl::{Tsc, Vnuma, do_domctl};
 pub use off::{
     do_argo_op, do_dm_op, do_hvm_op, do_hypfs_op, do_kexec_op, do_tmem_op, do_xenoprof_op,
     do_xenpmu_op, do_xsm_op,

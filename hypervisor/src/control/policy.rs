@@ -5,6 +5,7 @@ use arch::cpu::{Cpuid, cpuid};
 use hypercall_abi::arch_x86::{CpuidLeaf, MsrEntry};
 use hypercall_abi::{Errno, GuestHandle};
 
+use crate::control::DomainPolicy;
 use crate::guest;
 use crate::pv::emulate::cpuid::leaf as pv_leaf;
 
@@ -15,32 +16,35 @@ pub const MAX_LEAVES: u32 = 120;
 /// Most MSRs of a serialised policy.
 pub const MAX_MSRS: u32 = 2;
 /// Stands for "this leaf has no subleaves".
-const NO_SUBLEAF: u32 = u32::MAX;
+pub const NO_SUBLEAF: u32 = u32::MAX;
 /// Last basic and extended leaves of a policy.
-const LAST_BASIC: u32 = 0xd;
-const LAST_EXTENDED: u32 = 0x21;
+pub const LAST_BASIC: u32 = 0xd;
+pub const LAST_EXTENDED: u32 = 0x21;
 /// Subleaves kept of leaves 4, 7, 0xb and 0xd.
-const CACHES: u32 = 6;
-const FEATURES: u32 = 3;
-const TOPOLOGY: u32 = 2;
-const STATES: u32 = 63;
+pub const CACHES: u32 = 6;
+pub const FEATURES: u32 = 3;
+pub const TOPOLOGY: u32 = 2;
+pub const STATES: u32 = 63;
 /// MSR_INTEL_PLATFORM_INFO and MSR_ARCH_CAPABILITIES: nothing of them is offered.
-const MSRS: [u32; 2] = [0xce, 0x10a];
+pub const MSRS: [u32; 2] = [0xce, 0x10a];
 
 /// Whose view.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Policy {
+#[derive(Clone, Copy, Debug)]
+pub enum Policy<'a> {
     /// The processor's.
     Host,
     /// A PV guest's.
     Pv,
+    /// That of a domain which has its own.
+    Own(&'a DomainPolicy),
 }
 
-impl Policy {
+impl Policy<'_> {
     fn leaf(self, leaf: u32, subleaf: u32) -> Cpuid {
         match self {
             Self::Host => cpuid(leaf, subleaf),
             Self::Pv => pv_leaf(leaf, subleaf, false, 0),
+            Self::Own(policy) => policy.stored(leaf, subleaf),
         }
     }
 

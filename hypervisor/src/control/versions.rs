@@ -1,44 +1,49 @@
-//! Versions of the tools' interfaces. The caller names the one it was built for; those in a table here are spoken, the
-//! others refused with a line that names both sides. A version gets into the table with the layouts in which it differs
-//! from the canonical one; so far none but the canonical one is there.
+//! Versions of the tools' interfaces. The caller names the one it was built for; every version from Xen 4.14 to 4.22 is
+//! spoken (`hypercall_abi::versions`), others are refused with a line that names both sides.
 
+use core::fmt::{Display, Formatter, Result as FmtResult};
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use hypercall_abi::versions::{self, DomctlVersion, SysctlVersion};
 use hypercall_abi::{Errno, domctl, sysctl};
 
-/// sysctl versions that are spoken, of those known (0x13 to 0x16).
-const SYSCTL: &[u32] = &[sysctl::InterfaceVersion::CANONICAL.0];
-/// domctl versions that are spoken, of those known (0x12 to 0x18).
-const DOMCTL: &[u32] = &[domctl::InterfaceVersion::CANONICAL.0];
+/// What is spoken here, in words.
+struct Spoken<I>(I);
 
-fn check(
-    interface: &str,
-    spoken: &[u32],
-    version: u32,
-    known: bool,
-    last: &AtomicU32,
-) -> Result<(), Errno> {
-    if spoken.contains(&version) {
-        return Ok(());
+impl<I: Iterator<Item = (u32, &'static str)> + Clone> Display for Spoken<I> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
+        for (i, (version, releases)) in self.0.clone().enumerate() {
+            let comma = if i == 0 { "" } else { ", " };
+            write!(f, "{comma}{version:#x} (Xen {releases})")?;
+        }
+        Ok(())
     }
-    // Tools ask again and again: one line per version in a row.
+}
+
+/// Tools ask again and again: one line per version in a row.
+fn refuse(interface: &str, version: u32, last: &AtomicU32, spoken: impl Display) -> Errno {
     if last.swap(version, Ordering::Relaxed) != version {
         log::warn!(
-            "{interface} refused: the caller's interface version is {version:#x}{}, this hypervisor's {spoken:x?}",
-            if known { "" } else { " (unknown)" },
+            "{interface} refused: the caller's interface version is {version:#x}, this hypervisor's are {spoken}"
         );
     }
-    Err(Errno::EACCES)
+    Errno::EACCES
 }
 
-/// `EACCES` unless this sysctl version is spoken.
-pub fn sysctl(version: sysctl::InterfaceVersion) -> Result<(), Errno> {
-    static LAST: AtomicU32 = AtomicU32::new(0);
-    check("sysctl", SYSCTL, version.0, version.is_known(), &LAST)
+/// The layouts of a sysctl version. `EACCES` unless it is spoken.
+pub fn sysctl(version: sysctl::InterfaceVersion) -> Result<&'static SysctlVersion, Errno> {
+    static LAST: AtomicU32 = AtomicU32::new(u32::MAX);
+    versions::sysctl(version).ok_or_else(|| {
+        let spoken = versions::SYSCTL.iter().map(|v| (v.version, v.releases));
+        refuse("sysctl", version.0, &LAST, Spoken(spoken))
+    })
 }
 
-/// `EACCES` unless this domctl version is spoken.
-pub fn domctl(version: domctl::InterfaceVersion) -> Result<(), Errno> {
-    static LAST: AtomicU32 = AtomicU32::new(0);
-    check("domctl", DOMCTL, version.0, version.is_known(), &LAST)
+/// The layouts of a domctl version. `EACCES` unless it is spoken.
+pub fn domctl(version: domctl::InterfaceVersion) -> Result<&'static DomctlVersion, Errno> {
+    static LAST: AtomicU32 = AtomicU32::new(u32::MAX);
+    versions::domctl(version).ok_or_else(|| {
+        let spoken = versions::DOMCTL.iter().map(|v| (v.version, v.releases));
+        refuse("domctl", version.0, &LAST, Spoken(spoken))
+    })
 }

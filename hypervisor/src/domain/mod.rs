@@ -6,7 +6,7 @@ pub mod destroy;
 pub mod vcpu;
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
@@ -19,7 +19,7 @@ use hypercall_abi::xen::VmAssistType;
 pub use crash::crash;
 pub use vcpu::Vcpu;
 
-use crate::{event_channel, grant_table, irq, mm, pv, sched};
+use crate::{control, event_channel, grant_table, irq, mm, pv, sched};
 
 /// The id of a domain that exists (or existed); a guest's claim of an id is `hypercall_abi`'s `DomId`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,6 +75,8 @@ pub struct Domain {
     pub grants: grant_table::GrantTable,
     /// Physical interrupts routed to it, and its rights to ports, MMIO and interrupts.
     pub irqs: irq::DomainIrqs,
+    /// Its own CPUID, if the tools gave it one (domctl set_cpu_policy).
+    pub cpu_policy: RwLock<Option<Box<control::DomainPolicy>>>,
     /// Scheduling parameters common to its vCPUs.
     pub sched: sched::DomainSched,
     /// Paused by the tools or by a crash: a count.
@@ -102,6 +104,18 @@ pub struct Control {
     pub time_offset_seconds: i64,
     /// How often the tools paused the domain (domctl pausedomain); each is also counted in `Domain::pause_count`.
     pub tool_pauses: u32,
+    /// Pauses of single vCPUs by a debugger (domctl gdbsx_pausevcpu).
+    pub vcpu_pauses: BTreeMap<u32, u32>,
+    /// A debugger says that it is attached (domctl setdebugging).
+    pub debugged: bool,
+    /// The nodes that the tools want its memory from (domctl setnodeaffinity).
+    pub nodes: Option<sched::CpuMask>,
+    /// How it sees the time-stamp counter (domctl settscinfo).
+    pub tsc: control::Tsc,
+    /// Its virtual NUMA topology (domctl setvnumainfo).
+    pub vnuma: Option<control::Vnuma>,
+    /// Physical interrupts that it may be given (domctl irq_permission).
+    pub irq_rights: BTreeSet<u16>,
 }
 
 impl Domain {
@@ -119,6 +133,7 @@ impl Domain {
             events: event_channel::DomainEvents::new(),
             grants: grant_table::GrantTable::new(),
             irqs: irq::DomainIrqs::new(),
+            cpu_policy: RwLock::new(None),
             sched: sched::DomainSched::new(),
             pause_count: AtomicU32::new(0),
             dying: AtomicBool::new(false),

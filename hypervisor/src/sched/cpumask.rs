@@ -52,6 +52,13 @@ impl CpuMask {
         }
     }
 
+    /// Takes a CPU out.
+    pub fn clear(&mut self, cpu: usize) {
+        if let Some(word) = self.0.get_mut(cpu / 64) {
+            *word &= !(1 << (cpu % 64));
+        }
+    }
+
     /// Whether a CPU is in the set.
     pub fn contains(&self, cpu: usize) -> bool {
         self.0

@@ -9,8 +9,10 @@
 pub const EPOCH_CREDIT: i64 = 10_000_000;
 /// The weight of a domain nobody gave another (Xen's default).
 pub const DEFAULT_WEIGHT: u16 = 256;
-/// A vCPU runs at least this long before a better one preempts it, in nanoseconds.
+/// A vCPU runs at least this long before a better one preempts it, in nanoseconds, unless its pool says otherwise.
 pub const RATELIMIT: u64 = 1_000_000;
+/// The shortest slice whatever the limit says, in nanoseconds: no timer is armed for less.
+pub const MIN_SLICE: u64 = 100_000;
 /// The longest slice while others wait, in nanoseconds.
 pub const MAX_SLICE: u64 = 10_000_000;
 /// Debt beyond what this much running costs is forgiven, in nanoseconds: who ran alone for long is not starved when

@@ -6,6 +6,7 @@
 
 pub mod cpumask;
 pub mod credit;
+pub mod pool;
 pub mod queue;
 mod sched_op;
 mod scheduler;

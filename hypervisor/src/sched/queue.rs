@@ -159,7 +159,17 @@ impl<T> Default for RunQueue<T> {
 }
 
 /// How long somebody with `mine` may run before somebody with `next` should: until the credits meet, within limits.
-pub fn slice(mine: &Account, weight: u16, next: &Account) -> u64 {
+pub fn slice(mine: &Account, weight: u16, next: &Account, limits: Limits) -> u64 {
+    let least = limits.ratelimit.max(credit::MIN_SLICE);
     credit::lasts(mine.credit.saturating_sub(next.credit), weight)
-        .clamp(credit::RATELIMIT, credit::MAX_SLICE)
+        .clamp(least, limits.slice.max(least))
+}
+
+/// A pCPU's times, in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// A vCPU runs at least this long before a better one preempts it.
+    pub ratelimit: u64,
+    /// The longest slice while others wait.
+    pub slice: u64,
 }

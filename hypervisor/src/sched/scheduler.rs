@@ -17,7 +17,8 @@ use hypercall_abi::vcpu::Runstate;
 
 use super::cpumask::{AtomicCpuMask, CpuMask, MAX_CPUS};
 use super::credit::{self, Account};
-use super::queue::{self, Entry, RunQueue, Running};
+use super::pool::Pools;
+use super::queue::{self, Entry, Limits, RunQueue, Running};
 use super::vcpu::{Inner, NOWHERE, Run};
 use crate::domain::{Context, Vcpu};
 
@@ -51,6 +52,10 @@ struct Cpu {
     idle_time: AtomicU64,
     /// Since when it is idle; [`BUSY`] when it is not.
     idle_since: AtomicU64,
+    /// The pool's least time before preemption, in nanoseconds.
+    ratelimit: AtomicU64,
+    /// The pool's longest slice, in nanoseconds.
+    slice: AtomicU64,
     /// Its local APIC's id, or [`UNKNOWN`].
     apic_id: AtomicU32,
     /// What ACPI calls it, or [`UNKNOWN`].
@@ -63,6 +68,13 @@ const BUSY: u64 = u64::MAX;
 const UNKNOWN: u32 = u32::MAX;
 
 impl Cpu {
+    fn limits(&self) -> Limits {
+        Limits {
+            ratelimit: self.ratelimit.load(Ordering::Relaxed),
+            slice: self.slice.load(Ordering::Relaxed),
+        }
+    }
+
     /// Brings the hints up to date with the queue.
     fn hint(&self, queue: &RunQueue<Context>) {
         let best = queue.best(|_| true).map_or(i64::MIN, |e| e.account.credit);
@@ -78,6 +90,8 @@ pub struct Scheduler {
     idle: AtomicCpuMask,
     epoch: AtomicU64,
     tickets: AtomicU64,
+    /// CPU pools.
+    pub(super) pools: Pools,
 }
 
 fn same(a: &Context, b: &Context) -> bool {
@@ -109,6 +123,7 @@ impl Scheduler {
             idle: AtomicCpuMask::new(),
             epoch: AtomicU64::new(0),
             tickets: AtomicU64::new(1),
+            pools: Pools::new(),
         }
     }
 
@@ -131,6 +146,8 @@ impl Scheduler {
                 since_hint: AtomicU64::new(0),
                 idle_time: AtomicU64::new(0),
                 idle_since: AtomicU64::new(now),
+                ratelimit: AtomicU64::new(credit::RATELIMIT),
+                slice: AtomicU64::new(credit::MAX_SLICE),
                 apic_id: AtomicU32::new(UNKNOWN),
                 acpi_id: AtomicU32::new(UNKNOWN),
             })
@@ -142,6 +159,14 @@ impl Scheduler {
     pub fn set_apic_id(&self, cpu: usize, id: u32) {
         if let Some(cpu) = self.cpu(cpu) {
             cpu.apic_id.store(id, Ordering::Relaxed);
+        }
+    }
+
+    /// Changes a pCPU's times, in nanoseconds, from the next choice on.
+    pub fn set_limits(&self, cpu: usize, ratelimit: u64, slice: u64) {
+        if let Some(cpu) = self.cpu(cpu) {
+            cpu.ratelimit.store(ratelimit, Ordering::Relaxed);
+            cpu.slice.store(slice, Ordering::Relaxed);
         }
     }
 
@@ -219,7 +244,8 @@ impl Scheduler {
                 return Err(Errno::EBUSY);
             }
             let online = self.online();
-            if hard.is_empty() || (!online.is_empty() && hard.and(&online).is_empty()) {
+            let usable = online.and(&inner.pool);
+            if hard.is_empty() || (!online.is_empty() && hard.and(&usable).is_empty()) {
                 return Err(Errno::EINVAL);
             }
             inner.hard = hard;
@@ -241,11 +267,31 @@ impl Scheduler {
         let mut inner = context.vcpu.sched.inner.lock();
         match cpu {
             Some(_) if inner.pinned.is_some() => return Err(Errno::EBUSY),
-            Some(cpu) if !self.online().contains(cpu) => return Err(Errno::EINVAL),
+            Some(cpu) if !self.online().and(&inner.pool).contains(cpu) => {
+                return Err(Errno::EINVAL);
+            }
             None if inner.pinned.is_none() => return Err(Errno::EINVAL),
             _ => inner.pinned = cpu,
         }
         Ok(self.moved(context, &mut inner, now))
+    }
+
+    /// Says what pCPUs a vCPU's pool has. `anew`: it came from another pool, and its affinities begin anew; else its hard
+    /// affinity does when nothing is left of it.
+    pub fn set_pool(&self, context: &Context, cpus: CpuMask, anew: bool, now: u64) -> Poke {
+        let mut inner = context.vcpu.sched.inner.lock();
+        inner.pool = cpus;
+        if anew {
+            (inner.hard, inner.soft) = (CpuMask::ALL, CpuMask::ALL);
+        } else if inner.hard.and(&cpus).is_empty() {
+            log::info!(
+                "d{}v{}: nothing is left of its hard affinity; it may run anywhere in its pool",
+                context.domain.id.0,
+                context.vcpu.id
+            );
+            inner.hard = CpuMask::ALL;
+        }
+        self.moved(context, &mut inner, now)
     }
 
     /// After a change of affinity: puts it where it belongs now.
@@ -375,8 +421,9 @@ impl Scheduler {
             let ran = now.saturating_sub(inner.started);
             if stays
                 && !yielding
-                && ran < credit::RATELIMIT
-                && let Ok(granted) = prev.domain.sched.claim(now, credit::RATELIMIT - ran)
+                && let Some(rest) = cpu.limits().ratelimit.checked_sub(ran)
+                && rest > 0
+                && let Ok(granted) = prev.domain.sched.claim(now, rest)
             {
                 inner.granted = granted;
                 let until = self.publish(cpu, prev, &inner, now, Some(granted));
@@ -447,7 +494,8 @@ impl Scheduler {
         cpu.since_hint.store(now, Ordering::Relaxed);
         let unpark = queue.unpark(now);
         let company = queue.best(|_| true);
-        let slice = company.map(|next| queue::slice(&inner.account, weight, &next.account));
+        let slice =
+            company.map(|next| queue::slice(&inner.account, weight, &next.account, cpu.limits()));
         // A grant matters when others wait or the domain is capped.
         let limited = context.domain.sched.is_capped() || company.is_some();
         let end = [slice, granted.filter(|_| limited)]
@@ -532,7 +580,11 @@ impl Scheduler {
             Run::Queued { ticket, .. } if ticket == entry.ticket => {}
             _ => return None,
         }
-        match context.domain.sched.claim(now, credit::MAX_SLICE) {
+        match context
+            .domain
+            .sched
+            .claim(now, cpu.limits().slice.max(credit::MIN_SLICE))
+        {
             Ok(granted) => inner.granted = granted,
             Err(until) => {
                 inner.run = Run::Queued {

@@ -1,6 +1,6 @@
 //! What the scheduler keeps about a vCPU and about a domain.
 
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU16, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU16, AtomicU32, AtomicUsize, Ordering};
 
 use arch::sync::SpinLock;
 use hypercall_abi::vcpu::Runstate;
@@ -31,6 +31,8 @@ pub(super) struct Inner {
     pub account: Account,
     pub hard: CpuMask,
     pub soft: CpuMask,
+    /// What its pool has.
+    pub pool: CpuMask,
     /// A temporary hard affinity (SCHEDOP_pin_override).
     pub pinned: Option<usize>,
     /// Where it ran last.
@@ -47,7 +49,11 @@ pub(super) struct Inner {
 impl Inner {
     /// Where it may run.
     pub fn allowed(&self) -> CpuMask {
-        self.pinned.map_or(self.hard, CpuMask::of)
+        if let Some(cpu) = self.pinned {
+            return CpuMask::of(cpu);
+        }
+        let both = self.hard.and(&self.pool);
+        if both.is_empty() { self.pool } else { both }
     }
 }
 
@@ -72,6 +78,7 @@ impl VcpuSched {
                 account: Account::new(),
                 hard: CpuMask::ALL,
                 soft: CpuMask::ALL,
+                pool: CpuMask::ALL,
                 pinned: None,
                 last_cpu: 0,
                 started: 0,
@@ -96,6 +103,11 @@ impl VcpuSched {
         (cpu != NOWHERE).then_some(cpu)
     }
 
+    /// The pCPU that SCHEDOP_pin_override binds it to.
+    pub fn pinned_to(&self) -> Option<usize> {
+        self.inner.lock().pinned
+    }
+
     /// A copy of its runstate.
     pub fn runstate(&self) -> RunstateClock {
         self.inner.lock().runstate
@@ -112,7 +124,7 @@ impl VcpuSched {
             },
             state,
             cpu_time: inner.runstate.snapshot_at(now).time[Runstate::RUNNING.0 as usize],
-            hard: inner.allowed(),
+            hard: inner.pinned.map_or(inner.hard, CpuMask::of),
             soft: inner.soft,
         }
     }
@@ -142,6 +154,8 @@ pub struct Info {
 /// A domain's scheduling parameters.
 pub struct DomainSched {
     weight: AtomicU16,
+    /// The CPU pool it is in; changed under the pools' lock.
+    pub(super) pool: AtomicU32,
     /// A cap is set: lets the common case pass without the lock.
     capped: AtomicBool,
     cap: SpinLock<Cap>,
@@ -158,6 +172,7 @@ impl DomainSched {
     pub const fn new() -> Self {
         Self {
             weight: AtomicU16::new(DEFAULT_WEIGHT),
+            pool: AtomicU32::new(0),
             capped: AtomicBool::new(false),
             cap: SpinLock::new(Cap::new()),
             watchdogs: Watchdogs::new(),
@@ -169,6 +184,11 @@ impl DomainSched {
     /// Its weight: its share of CPU time relative to other domains'.
     pub fn weight(&self) -> u16 {
         self.weight.load(Ordering::Relaxed)
+    }
+
+    /// The CPU pool it is in.
+    pub fn pool(&self) -> u32 {
+        self.pool.load(Ordering::Acquire)
     }
 
     /// Changes the weight from the next choice on; zero is taken as one.

@@ -1,9 +1,18 @@
 //! domctl: domains, for the tools. Xen public/domctl.h.
 
+mod debugger;
 mod life;
 mod memory;
+mod policy;
 mod rights;
+mod sched;
+mod tsc;
 mod vcpu;
+mod vnuma;
+
+pub use tsc::Tsc;
+pub use vnuma::Vnuma;
+pub(crate) use vnuma::read as read_vnuma;
 
 use alloc::sync::Arc;
 
@@ -11,7 +20,6 @@ use hypercall_abi::domctl::*;
 use hypercall_abi::xen::Hypercall;
 use hypercall_abi::{Errno, GuestHandle};
 
-use crate::control::policy::{self, Policy};
 use crate::control::{domain_info, versions};
 use crate::domain::{Context, Domain, DomainId};
 use crate::event_channel;
@@ -41,7 +49,11 @@ pub fn do_domctl(cx: &Context, args: Args) -> Return {
         }
         _ => {
             let domain = host().domains.get(DomainId(op.domain.0))?;
-            match execute(cx, &domain, op.cmd, &mut op.u) {
+            let result = execute(cx, &domain, op.cmd, &mut op.u);
+            if result.is_err() && op.cmd == DomctlCmd::SET_CPU_POLICY {
+                guest::write(from, 0, &op)?;
+            }
+            match result {
                 // Somebody it waits for was busy: the vCPU comes back here after other work had its turn.
                 Err(Fail::Errno(Errno::EBUSY)) if waits(op.cmd) => {
                     return Err(Fail::Continue(args));
@@ -118,6 +130,26 @@ fn execute(
         {
             return Err(Errno::EINVAL.into());
         }
+        DomctlCmd::SETTSCINFO => tsc::set(domain, &u.tsc_info())?,
+        DomctlCmd::GETTSCINFO => {
+            u.set_tsc_info(tsc::get(domain));
+            return Ok(true);
+        }
+        DomctlCmd::SETVNUMAINFO => vnuma::set(domain, &u.vnuma())?,
+        DomctlCmd::SET_CPU_POLICY => return set_policy(domain, u),
+        DomctlCmd::SETDEBUGGING => debugger::attach(domain, &u.setdebugging()),
+        DomctlCmd::SENDTRIGGER => debugger::trigger(domain, &u.sendtrigger())?,
+        DomctlCmd::DEBUG_OP => return Err(Errno::EINVAL.into()),
+        DomctlCmd::GDBSX_PAUSEVCPU => debugger::pause(domain, &u.gdbsx_pauseunp_vcpu())?,
+        DomctlCmd::GDBSX_UNPAUSEVCPU => debugger::unpause(domain, &u.gdbsx_pauseunp_vcpu())?,
+        DomctlCmd::GDBSX_DOMSTATUS => {
+            u.set_gdbsx_domstatus(debugger::status(domain));
+            return Ok(true);
+        }
+        DomctlCmd::GDBSX_GUESTMEMIO => {
+            u.set_gdbsx_guest_memio(debugger::memory(cx, domain, u.gdbsx_guest_memio())?);
+            return Ok(true);
+        }
         DomctlCmd::RESUMEDOMAIN => crate::sched::domain_resume(domain),
         DomctlCmd::DESTROYDOMAIN => life::destroy(cx, domain)?,
         DomctlCmd::SUBSCRIBE => life::subscribe(domain, u.subscribe().port)?,
@@ -137,13 +169,12 @@ fn execute(
         DomctlCmd::SETVCPUEXTSTATE => {
             vcpu::set_extended_state(cx, domain, &u.vcpuextstate())?;
         }
-        DomctlCmd::SETTSCINFO | DomctlCmd::SET_CPU_POLICY => {}
         DomctlCmd::SET_VCPU_MSRS => vcpu::set_msrs(cx, domain, &u.vcpu_msrs())?,
         DomctlCmd::MAX_MEM => memory::set_limit(domain, u.max_mem().max_memkb),
         DomctlCmd::GETPAGEFRAMEINFO3 => memory::frame_types(domain, &u.getpageframeinfo3())?,
         DomctlCmd::HYPERCALL_INIT => memory::hypercall_page(domain, u.hypercall_init().gmfn)?,
         // A PV guest maps device memory by its own page tables.
-        DomctlCmd::MEMORY_MAPPING => {}
+        DomctlCmd::MEMORY_MAPPING => rights::mapping(&u.memory_mapping())?,
         DomctlCmd::GETVCPUINFO => {
             u.set_getvcpuinfo(vcpu::info(domain, u.getvcpuinfo().vcpu)?);
             return Ok(true);
@@ -151,10 +182,10 @@ fn execute(
         DomctlCmd::GETVCPUCONTEXT => vcpu::context(cx, domain, &u.vcpucontext())?,
         DomctlCmd::GETVCPUAFFINITY => vcpu::affinity(domain, &u.vcpuaffinity())?,
         DomctlCmd::SETVCPUAFFINITY => vcpu::set_affinity(domain, &u.vcpuaffinity())?,
-        DomctlCmd::GETNODEAFFINITY => vcpu::node_affinity(&u.nodeaffinity())?,
-        DomctlCmd::SETNODEAFFINITY => vcpu::set_node_affinity(&u.nodeaffinity())?,
+        DomctlCmd::GETNODEAFFINITY => sched::node_affinity(domain, &u.nodeaffinity())?,
+        DomctlCmd::SETNODEAFFINITY => sched::set_node_affinity(domain, &u.nodeaffinity())?,
         DomctlCmd::SCHEDULER_OP => {
-            u.set_scheduler_op(vcpu::scheduler(domain, u.scheduler_op())?);
+            u.set_scheduler_op(sched::scheduler(domain, u.scheduler_op())?);
             return Ok(true);
         }
         DomctlCmd::GET_VCPU_MSRS => {
@@ -166,7 +197,7 @@ fn execute(
             return Ok(true);
         }
         DomctlCmd::GET_CPU_POLICY => {
-            u.set_cpu_policy(cpu_policy(u.cpu_policy())?);
+            u.set_cpu_policy(policy::get(domain, u.cpu_policy())?);
             return Ok(true);
         }
         DomctlCmd::SET_VIRQ_HANDLER => {
@@ -175,16 +206,12 @@ fn execute(
         DomctlCmd::IOMEM_PERMISSION => rights::memory(domain, &u.iomem_permission())?,
         DomctlCmd::IOPORT_PERMISSION => rights::ports(cx, domain, &u.ioport_permission())?,
         DomctlCmd::IRQ_PERMISSION => rights::interrupt(cx, domain, &u.irq_permission())?,
-        DomctlCmd::SOFT_RESET | DomctlCmd::GETTSCINFO | DomctlCmd::SETVNUMAINFO => {
-            return Err(later(cmd).into());
-        }
+        DomctlCmd::SOFT_RESET => return Err(later(cmd).into()),
         // For HVM guests, introspection or an IOMMU.
         DomctlCmd::SHADOW_OP
-        | DomctlCmd::SETDEBUGGING
         | DomctlCmd::GETHVMCONTEXT
         | DomctlCmd::SETHVMCONTEXT
         | DomctlCmd::GETHVMCONTEXT_PARTIAL
-        | DomctlCmd::SENDTRIGGER
         | DomctlCmd::ASSIGN_DEVICE
         | DomctlCmd::DEASSIGN_DEVICE
         | DomctlCmd::TEST_ASSIGN_DEVICE
@@ -199,23 +226,17 @@ fn execute(
         | DomctlCmd::GET_PAGING_MEMPOOL_SIZE
         | DomctlCmd::SET_PAGING_MEMPOOL_SIZE => return Err(Errno::EOPNOTSUPP.into()),
         DomctlCmd::PSR_CMT_OP | DomctlCmd::PSR_ALLOC => return Err(Errno::ENODEV.into()),
-        // The debugger's interface (gdbsx), memory sharing and what else is not built in.
+        // Memory sharing and what else is not built in.
         _ => return Err(Errno::ENOSYS.into()),
     }
     Ok(false)
 }
 
-/// What the domain sees of CPUID; errors as for the sysctl of the same name.
-fn cpu_policy(mut op: DomctlCpuPolicy) -> Result<DomctlCpuPolicy, Errno> {
-    op.nr_leaves = if op.leaves.is_null() {
-        policy::MAX_LEAVES
-    } else {
-        Policy::Pv.write_leaves(op.leaves, op.nr_leaves)?
-    };
-    op.nr_msrs = if op.msrs.is_null() {
-        policy::MAX_MSRS
-    } else {
-        policy::write_msrs(op.msrs, op.nr_msrs)?
-    };
-    Ok(op)
+/// A refused policy comes back with what was at fault.
+fn set_policy(domain: &Arc<Domain>, u: &mut DomctlU) -> Result<bool, Fail> {
+    let mut op = u.cpu_policy();
+    let result = policy::set(domain, &mut op);
+    u.set_cpu_policy(op);
+    result?;
+    Ok(true)
 }

@@ -12,13 +12,11 @@ use hypercall_abi::domctl::*;
 use hypercall_abi::vcpu::Runstate;
 use zerocopy::{FromZeros, IntoBytes};
 
-use crate::control::sysctl::SCHEDULER;
 use crate::control::{bitmap, cpus};
 use crate::domain::{Context, Domain, Vcpu};
 use crate::fail::Fail;
-use crate::host::host;
 use crate::pv::{Callback, PvState};
-use crate::sched::{self, CpuMask};
+use crate::sched;
 use crate::time::now;
 use crate::{guest, pv};
 
@@ -83,7 +81,8 @@ pub(super) fn set_affinity(domain: &Domain, op: &DomctlVcpuaffinity) -> Result<(
     }
     sched::set_affinity(vcpu, new_hard, new_soft)?;
     let bits = cpus::present().len();
-    let in_force = vcpu.sched.info(now()).hard.and(&cpus::online());
+    let usable = sched::pool::of(domain)?.cpus;
+    let in_force = vcpu.sched.info(now()).hard.and(&usable);
     if hard {
         bitmap::write(&op.cpumap_hard, in_force, bits)?;
     }
@@ -91,56 +90,6 @@ pub(super) fn set_affinity(domain: &Domain, op: &DomctlVcpuaffinity) -> Result<(
         bitmap::write(&op.cpumap_soft, new_soft.and(&in_force), bits)?;
     }
     Ok(())
-}
-
-fn nodes() -> CpuMask {
-    CpuMask::first_n(host().mm.buddy.nodes().max(1))
-}
-
-/// `XEN_DOMCTL_getnodeaffinity`: memory comes from every node.
-pub(super) fn node_affinity(op: &DomctlNodeaffinity) -> Result<(), Errno> {
-    bitmap::write(&op.nodemap, nodes(), nodes().count())
-}
-
-/// `XEN_DOMCTL_setnodeaffinity`. `EINVAL` if it leaves no node, `EOPNOTSUPP` if it leaves some of several out.
-pub(super) fn set_node_affinity(op: &DomctlNodeaffinity) -> Result<(), Errno> {
-    let wanted = bitmap::read(&op.nodemap)?.and(&nodes());
-    if wanted.is_empty() {
-        Err(Errno::EINVAL)
-    } else if wanted == nodes() {
-        Ok(())
-    } else {
-        Err(Errno::EOPNOTSUPP)
-    }
-}
-
-/// `XEN_DOMCTL_scheduler_op`: weight and cap. `EINVAL` for another scheduler, another command, or a cap above what the
-/// domain's vCPUs could use.
-pub(super) fn scheduler(
-    domain: &Domain,
-    mut op: DomctlSchedulerOp,
-) -> Result<DomctlSchedulerOp, Errno> {
-    if op.sched_id != SCHEDULER {
-        return Err(Errno::EINVAL);
-    }
-    match op.cmd {
-        DomctlSchedOp::PUTINFO => {
-            let new = op.u.credit2();
-            if usize::from(new.cap) > 100 * domain.vcpus().len() {
-                return Err(Errno::EINVAL);
-            }
-            if new.weight != 0 {
-                domain.sched.set_weight(new.weight);
-            }
-            domain.sched.set_cap(new.cap);
-        }
-        DomctlSchedOp::GETINFO => op.u.set_credit2(DomctlSchedCredit2 {
-            weight: domain.sched.weight(),
-            cap: domain.sched.cap(),
-        }),
-        _ => return Err(Errno::EINVAL),
-    }
-    Ok(op)
 }
 
 /// `XEN_DOMCTL_get_vcpu_msrs`: none has a value of its own. `ESRCH` for a vCPU that is not there, `EINVAL` for the caller.

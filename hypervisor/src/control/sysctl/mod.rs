@@ -5,8 +5,6 @@ mod debug;
 mod host_info;
 mod pool;
 
-pub(super) use pool::SCHEDULER;
-
 use hypercall_abi::sysctl::*;
 use hypercall_abi::xen::Hypercall;
 use hypercall_abi::{Errno, GuestHandle};
@@ -37,7 +35,7 @@ fn execute(cx: &Context, cmd: SysctlCmd, u: &mut SysctlU) -> Result<(), Fail> {
         SysctlCmd::READCONSOLE => u.set_readconsole(debug::read_console(u.readconsole())?),
         SysctlCmd::PHYSINFO => u.set_physinfo(host_info::physinfo()),
         SysctlCmd::SCHED_ID => u.set_sched_id(SysctlSchedId {
-            sched_id: pool::SCHEDULER,
+            sched_id: pool::scheduler_id()?,
         }),
         SysctlCmd::GETDOMAININFOLIST => {
             u.set_getdomaininfolist(domain_info::list(u.getdomaininfolist())?);

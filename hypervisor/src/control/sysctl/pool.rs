@@ -1,4 +1,4 @@
-//! The one CPU pool and its scheduler's parameters.
+//! CPU pools and their schedulers' parameters.
 
 use hypercall_abi::Errno;
 use hypercall_abi::domctl::Scheduler;
@@ -7,90 +7,85 @@ use hypercall_abi::sysctl::*;
 use crate::control::{bitmap, cpus};
 use crate::domain::{Context, DomainId};
 use crate::host::host;
-use crate::sched::CpuMask;
+use crate::sched::pool::{self, Parameters};
 
-/// What the scheduler is in the terms of the interface.
-pub(crate) const SCHEDULER: Scheduler = Scheduler::CREDIT2;
-/// The pool that has all CPUs and all domains.
-const POOL: u32 = 0;
-/// Microseconds that a vCPU runs before another may take its place.
-const RATELIMIT_US: u32 = (crate::sched::credit::RATELIMIT / 1000) as u32;
+/// `XEN_SYSCTL_sched_id`: what the scheduler of pool 0 is called.
+pub(super) fn scheduler_id() -> Result<Scheduler, Errno> {
+    Ok(pool::info(pool::POOL0)?.scheduler)
+}
 
-/// `XEN_SYSCTL_scheduler_op`. `ESRCH` for another pool, `EINVAL` for another scheduler or a value out of range,
-/// `EOPNOTSUPP` for a rate limit other than the built-in one.
+/// `XEN_SYSCTL_scheduler_op`. `ESRCH` for a pool that is not there, `EINVAL` for another scheduler than the pool's or a
+/// value out of range.
 pub(super) fn scheduler(mut op: SysctlSchedulerOp) -> Result<SysctlSchedulerOp, Errno> {
     let put = match op.cmd {
         SysctlSchedOp::PUTINFO => true,
         SysctlSchedOp::GETINFO => false,
         _ => return Err(Errno::EINVAL),
     };
-    if op.cpupool_id != POOL {
-        return Err(Errno::ESRCH);
-    }
-    if op.sched_id != SCHEDULER {
+    let pool = pool::info(op.cpupool_id)?;
+    if op.sched_id != pool.scheduler {
         return Err(Errno::EINVAL);
     }
-    let wanted = op.u.sched_credit2().ratelimit_us;
-    if put && wanted != RATELIMIT_US {
-        let range = XEN_SYSCTL_SCHED_RATELIMIT_MIN..=XEN_SYSCTL_SCHED_RATELIMIT_MAX;
-        return Err(if wanted == 0 || range.contains(&wanted) {
-            log::info!("rate limit of {wanted} us refused: it is {RATELIMIT_US} us");
-            Errno::EOPNOTSUPP
+    let credit = pool.scheduler == Scheduler::CREDIT;
+    if put {
+        let wanted = if credit {
+            let wanted = op.u.sched_credit();
+            Parameters {
+                ratelimit_us: wanted.ratelimit_us,
+                tslice_ms: wanted.tslice_ms,
+                migration_delay_us: wanted.vcpu_migr_delay_us,
+            }
         } else {
-            Errno::EINVAL
+            Parameters {
+                ratelimit_us: op.u.sched_credit2().ratelimit_us,
+                ..pool.parameters
+            }
+        };
+        pool::set_parameters(pool.id, wanted)?;
+    }
+    let in_force = pool::info(pool.id)?.parameters;
+    if credit {
+        op.u.set_sched_credit(SysctlCreditSchedule {
+            tslice_ms: in_force.tslice_ms,
+            ratelimit_us: in_force.ratelimit_us,
+            vcpu_migr_delay_us: in_force.migration_delay_us,
+        });
+    } else {
+        op.u.set_sched_credit2(SysctlCredit2Schedule {
+            ratelimit_us: in_force.ratelimit_us,
         });
     }
-    op.u.set_sched_credit2(SysctlCredit2Schedule {
-        ratelimit_us: RATELIMIT_US,
-    });
     Ok(op)
 }
 
-/// `XEN_SYSCTL_cpupool_op`: there is pool 0 and never another.
+/// `XEN_SYSCTL_cpupool_op`. `ENOSYS` for unknown operations; errors of the others in `sched::pool`.
 pub(super) fn cpupool(cx: &Context, mut op: SysctlCpupoolOp) -> Result<SysctlCpupoolOp, Errno> {
     let bits = cpus::present().len();
+    let any = op.cpu == XEN_SYSCTL_CPUPOOL_PAR_ANY;
+    let cpu = (!any).then_some(op.cpu as usize);
     match op.op {
         CpupoolOp::INFO => {
-            // Asks for the first pool from this id up.
-            if op.cpupool_id != POOL {
-                return Err(Errno::ENOENT);
-            }
-            let mut domains = 0;
-            host().domains.for_each(|_| domains += 1);
-            op.sched_id = SCHEDULER;
-            op.n_dom = domains;
-            bitmap::write(&op.cpumap, cpus::online(), bits)?;
+            let info = pool::info_from(op.cpupool_id)?;
+            op.cpupool_id = info.id;
+            op.sched_id = info.scheduler;
+            op.n_dom = info.domains;
+            bitmap::write(&op.cpumap, info.cpus, bits)?;
         }
-        CpupoolOp::FREEINFO => bitmap::write(&op.cpumap, CpuMask::NONE, bits)?,
+        CpupoolOp::FREEINFO => bitmap::write(&op.cpumap, pool::free_cpus(), bits)?,
         CpupoolOp::CREATE => {
-            log::info!("creation of a CPU pool refused: there is one pool");
-            return Err(Errno::EOPNOTSUPP);
+            let id = (op.cpupool_id != XEN_SYSCTL_CPUPOOL_PAR_ANY).then_some(op.cpupool_id);
+            op.cpupool_id = pool::create(id, op.sched_id)?;
         }
-        CpupoolOp::DESTROY | CpupoolOp::ADDCPU | CpupoolOp::RMCPU if op.cpupool_id != POOL => {
-            return Err(Errno::ENOENT);
-        }
-        CpupoolOp::DESTROY => return Err(Errno::EBUSY),
-        CpupoolOp::ADDCPU | CpupoolOp::RMCPU => {
-            let any = op.cpu == XEN_SYSCTL_CPUPOOL_PAR_ANY;
-            if !any && cpus::get(op.cpu).is_none() {
-                return Err(Errno::EINVAL);
-            }
-            // No CPU is free to be added, and none can be spared.
-            return Err(if op.op == CpupoolOp::ADDCPU {
-                Errno::ENODEV
-            } else {
-                Errno::EBUSY
-            });
-        }
+        CpupoolOp::DESTROY => pool::destroy(op.cpupool_id)?,
+        CpupoolOp::ADDCPU => pool::add_cpu(op.cpupool_id, cpu)?,
+        CpupoolOp::RMCPU => pool::remove_cpu(op.cpupool_id, cpu)?,
         CpupoolOp::MOVEDOMAIN => {
             let id = u16::try_from(op.domid).map_err(|_| Errno::ESRCH)?;
             if DomainId(id) == cx.domain.id {
                 return Err(Errno::EPERM);
             }
-            host().domains.get(DomainId(id))?;
-            if op.cpupool_id != POOL {
-                return Err(Errno::ENOENT);
-            }
+            let domain = host().domains.get(DomainId(id))?;
+            pool::move_domain(&domain, op.cpupool_id)?;
         }
         _ => return Err(Errno::ENOSYS),
     }

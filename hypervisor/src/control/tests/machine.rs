@@ -96,6 +96,25 @@ impl Machine {
     }
 }
 
+/// Gives this thread's processor the CPUID of a Haswell, as far as policies look.
+pub fn haswell() {
+    for (leaf, subleaf, registers) in [
+        (0, 0, [0xd, 0x756e_6547, 0x6c65_746e, 0x4965_6e69]),
+        (1, 0, [0x0003_06c3, 0x0010_0800, 0x7ffa_fbff, 0xbfeb_fbff]),
+        (4, 0, [0x1c00_4121, 0x01c0_003f, 0x3f, 0]),
+        (7, 0, [0, 0x0000_2fbb, 0, 0xbc00_0400]),
+        (0xd, 0, [7, 832, 832, 0]),
+        (0xd, 1, [1, 0, 0, 0]),
+        (0xd, 2, [256, 576, 0, 0]),
+        (0x8000_0000, 0, [0x8000_0008, 0, 0, 0]),
+        (0x8000_0001, 0, [0, 0, 0x21, 0x2c10_0800]),
+        (0x8000_0007, 0, [0, 0, 0, 0x100]),
+        (0x8000_0008, 0, [0x3027, 0, 0, 0]),
+    ] {
+        arch::sim::set_cpuid(leaf, subleaf, registers);
+    }
+}
+
 /// Puts dirt into guest memory.
 pub fn fill(at: u64, len: usize) {
     guest::write_bytes(GuestHandle::new(at), &vec![DIRT; len]).expect("mapped");

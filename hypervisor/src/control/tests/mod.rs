@@ -5,6 +5,8 @@ mod life;
 pub mod machine;
 mod off;
 mod platform;
+mod pools;
 mod privileges;
+mod settings;
 mod sysctl;
 mod version;

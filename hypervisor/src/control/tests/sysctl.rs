@@ -1,7 +1,7 @@
 use hypercall_abi::arch_x86::CpuidLeaf;
 use hypercall_abi::domctl::{DomctlGetdomaininfo, Scheduler};
 use hypercall_abi::sysctl::*;
-use hypercall_abi::xen::{DomId, XenctlBitmap};
+use hypercall_abi::xen::DomId;
 use hypercall_abi::{Errno, GuestHandle};
 
 use super::machine::*;
@@ -207,75 +207,6 @@ fn domains_are_listed() {
     assert_eq!(list(2, 10, ARRAY), Ok(0));
     assert_eq!(list(0, 0, 0), Ok(0));
     assert_eq!(list(0, 1, END), Err(Errno::EFAULT));
-}
-
-#[test]
-fn one_pool_with_everything() {
-    let m = Machine::new();
-    let pool = |op, cpupool_id, cpu, domid| {
-        let request = SysctlCpupoolOp {
-            op,
-            cpupool_id,
-            cpu,
-            domid,
-            cpumap: XenctlBitmap {
-                bitmap: GuestHandle::new(ARRAY),
-                nr_bits: 24,
-                ..Default::default()
-            },
-            ..Default::default()
-        };
-        ask(&m, SysctlCmd::CPUPOOL_OP, |u| u.set_cpupool_op(request)).map(|u| u.cpupool_op())
-    };
-    let info = pool(CpupoolOp::INFO, 0, 0, 0).expect("pool");
-    assert_eq!((info.n_dom, info.sched_id), (2, Scheduler::CREDIT2));
-    assert_eq!(bytes(ARRAY, 4), [3, 0, 0, DIRT]);
-    let any = XEN_SYSCTL_CPUPOOL_PAR_ANY;
-    let refused = |op, id, cpu, domid| pool(op, id, cpu, domid).expect_err("refused");
-    assert_eq!(refused(CpupoolOp::INFO, 1, 0, 0), Errno::ENOENT);
-    assert!(pool(CpupoolOp::FREEINFO, 0, 0, 0).is_ok());
-    assert_eq!(bytes(ARRAY, 4), [0, 0, 0, DIRT]);
-    assert_eq!(refused(CpupoolOp::CREATE, any, 0, 0), Errno::EOPNOTSUPP);
-    assert_eq!(refused(CpupoolOp::DESTROY, 0, 0, 0), Errno::EBUSY);
-    assert_eq!(refused(CpupoolOp::DESTROY, 1, 0, 0), Errno::ENOENT);
-    assert_eq!(refused(CpupoolOp::ADDCPU, 0, any, 0), Errno::ENODEV);
-    assert_eq!(refused(CpupoolOp::ADDCPU, 0, 77, 0), Errno::EINVAL);
-    assert_eq!(refused(CpupoolOp::RMCPU, 0, 1, 0), Errno::EBUSY);
-    assert_eq!(refused(CpupoolOp::MOVEDOMAIN, 0, 0, 0), Errno::EPERM);
-    assert_eq!(refused(CpupoolOp::MOVEDOMAIN, 0, 0, 9), Errno::ESRCH);
-    assert_eq!(refused(CpupoolOp::MOVEDOMAIN, 1, 0, 1), Errno::ENOENT);
-    assert!(pool(CpupoolOp::MOVEDOMAIN, 0, 0, 1).is_ok());
-    assert_eq!(refused(CpupoolOp(9), 0, 0, 0), Errno::ENOSYS);
-}
-
-#[test]
-fn scheduler_parameters() {
-    let m = Machine::new();
-    let adjust = |cmd, cpupool_id, sched_id, ratelimit_us| {
-        let mut op = SysctlSchedulerOp {
-            cpupool_id,
-            sched_id,
-            cmd,
-            ..Default::default()
-        };
-        op.u.set_sched_credit2(SysctlCredit2Schedule { ratelimit_us });
-        ask(&m, SysctlCmd::SCHEDULER_OP, |u| u.set_scheduler_op(op))
-            .map(|u| u.scheduler_op().u.sched_credit2().ratelimit_us)
-    };
-    let (put, get) = (SysctlSchedOp::PUTINFO, SysctlSchedOp::GETINFO);
-    assert_eq!(adjust(get, 0, Scheduler::CREDIT2, 0), Ok(1000));
-    assert_eq!(adjust(put, 0, Scheduler::CREDIT2, 1000), Ok(1000));
-    assert_eq!(adjust(put, 0, Scheduler::CREDIT2, 99), Err(Errno::EINVAL));
-    assert_eq!(
-        adjust(put, 0, Scheduler::CREDIT2, 500),
-        Err(Errno::EOPNOTSUPP)
-    );
-    assert_eq!(adjust(get, 1, Scheduler::CREDIT2, 0), Err(Errno::ESRCH));
-    assert_eq!(adjust(get, 0, Scheduler::CREDIT, 0), Err(Errno::EINVAL));
-    assert_eq!(
-        adjust(SysctlSchedOp(2), 0, Scheduler::CREDIT2, 0),
-        Err(Errno::EINVAL)
-    );
 }
 
 #[test]

@@ -164,13 +164,19 @@ pub(super) fn reserved_device_memory(call: &Call) -> Return {
     Ok(0)
 }
 
-/// Domains have no virtual NUMA topology.
+/// The topology that the tools gave a domain. `ENOBUFS`, and the sizes to come back with, for too little room.
 pub(super) fn vnuma(cx: &Context, call: &Call) -> Return {
     call.fresh(Errno::EINVAL)?;
-    let request: VnumaTopologyInfo = guest::read(call.handle(), 0)?;
+    let mut request: VnumaTopologyInfo = guest::read(call.handle(), 0)?;
     if request.pad != 0 {
         return Err(Errno::EINVAL.into());
     }
-    subject(cx, call.op, request.domid)?;
-    Err(Errno::EOPNOTSUPP.into())
+    let domain = subject(cx, call.op, request.domid)?;
+    let whole = crate::control::read_vnuma(&domain, &mut request)?;
+    guest::write(call.handle(), 0, &request)?;
+    if whole {
+        Ok(0)
+    } else {
+        Err(Errno::ENOBUFS.into())
+    }
 }

@@ -134,7 +134,11 @@ pub fn execute(cx: &Context, frame: &mut TrapFrame) {
     let state = cx.vcpu.pv().state();
     let osxsave = state.kernel_mode || state.cr4 & 1 << 18 != 0;
     drop(state);
-    let l = leaf(frame.rax as u32, frame.rcx as u32, osxsave, cx.vcpu.id);
+    let (number, subleaf) = (frame.rax as u32, frame.rcx as u32);
+    let l = match &*cx.domain.cpu_policy.read() {
+        Some(policy) => policy.answer(number, subleaf, osxsave, cx.vcpu.id),
+        None => leaf(number, subleaf, osxsave, cx.vcpu.id),
+    };
     frame.rax = l.eax.into();
     frame.rbx = l.ebx.into();
     frame.rcx = l.ecx.into();
