@@ -280,6 +280,10 @@ fn every_table_is_listed() {
             let name = path.strip_prefix(&root).unwrap().with_extension("");
             let name = name.to_str().unwrap().replace('/', "::");
             let text = std::fs::read_to_string(&path).unwrap();
+            // Other versions' structures are compared with other headers: `tests/versions`.
+            if name.starts_with("versions::") {
+                continue;
+            }
             let module = MODULES.iter().find(|module| module.name == name);
             let listed = [
                 (

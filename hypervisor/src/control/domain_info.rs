@@ -7,6 +7,7 @@ use hypercall_abi::arch_x86::ArchDomainconfig;
 use hypercall_abi::domctl::*;
 use hypercall_abi::sysctl::SysctlGetdomaininfolist;
 use hypercall_abi::vcpu::Runstate;
+use hypercall_abi::versions::SysctlVersion;
 use hypercall_abi::xen::DomId;
 
 use crate::domain::Domain;
@@ -66,14 +67,21 @@ pub fn of(domain: &Domain) -> DomctlGetdomaininfo {
     }
 }
 
-/// Writes the domains from `first_domain` up to the caller's array, as many as fit.
-pub fn list(mut op: SysctlGetdomaininfolist) -> Result<SysctlGetdomaininfolist, Errno> {
+/// Writes the domains from `first_domain` up to the caller's array, as many as fit, laid out as the caller's version has it.
+pub fn list(
+    version: &SysctlVersion,
+    mut op: SysctlGetdomaininfolist,
+) -> Result<SysctlGetdomaininfolist, Errno> {
     let mut from = op.first_domain.0;
     op.num_domains = 0;
     while op.num_domains < op.max_domains
         && let Some(domain) = host().domains.next(from)
     {
-        guest::write(op.buffer, op.num_domains.into(), &of(&domain))?;
+        let info = version.info(&of(&domain));
+        let bytes = info.as_bytes();
+        let at = u64::from(op.num_domains) * bytes.len() as u64;
+        let to = op.buffer.cast::<u8>().offset(at).ok_or(Errno::EFAULT)?;
+        guest::write_bytes(to, bytes)?;
         op.num_domains += 1;
         from = domain.id.0 + 1;
     }

@@ -17,6 +17,7 @@ pub(crate) use vnuma::read as read_vnuma;
 use alloc::sync::Arc;
 
 use hypercall_abi::domctl::*;
+use hypercall_abi::versions::Request;
 use hypercall_abi::xen::Hypercall;
 use hypercall_abi::{Errno, GuestHandle};
 
@@ -34,7 +35,15 @@ pub fn do_domctl(cx: &Context, args: Args) -> Return {
     let from = GuestHandle::<Domctl>::new(args.0[0]);
     let mut op = guest::read(from, 0)?;
     xsm::check(&cx.domain, Hypercall::DOMCTL, op.cmd.0, None)?;
-    versions::domctl(op.interface_version)?;
+    let version = versions::domctl(op.interface_version)?;
+    let asked = op.u;
+    match version.request(op.cmd, &asked)? {
+        Request::Ask(u) => op.u = u,
+        Request::Nothing => {
+            host().domains.get(DomainId(op.domain.0))?;
+            return Ok(0);
+        }
+    }
     let reply = match op.cmd {
         DomctlCmd::CREATEDOMAIN => {
             let domain = life::create(op.domain.0, &op.u.createdomain())?;
@@ -51,6 +60,7 @@ pub fn do_domctl(cx: &Context, args: Args) -> Return {
             let domain = host().domains.get(DomainId(op.domain.0))?;
             let result = execute(cx, &domain, op.cmd, &mut op.u);
             if result.is_err() && op.cmd == DomctlCmd::SET_CPU_POLICY {
+                op.u = version.reply(op.cmd, &op.u, &asked);
                 guest::write(from, 0, &op)?;
             }
             match result {
@@ -65,6 +75,7 @@ pub fn do_domctl(cx: &Context, args: Args) -> Return {
         }
     };
     if reply {
+        op.u = version.reply(op.cmd, &op.u, &asked);
         guest::write(from, 0, &op)?;
     }
     Ok(0)

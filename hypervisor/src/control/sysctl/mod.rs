@@ -6,6 +6,7 @@ mod host_info;
 mod pool;
 
 use hypercall_abi::sysctl::*;
+use hypercall_abi::versions::SysctlVersion;
 use hypercall_abi::xen::Hypercall;
 use hypercall_abi::{Errno, GuestHandle};
 
@@ -20,17 +21,23 @@ pub fn do_sysctl(cx: &Context, args: Args) -> Return {
     let from = GuestHandle::<Sysctl>::new(args.0[0]);
     let mut op = guest::read(from, 0)?;
     xsm::check(&cx.domain, Hypercall::SYSCTL, op.cmd.0, None)?;
-    versions::sysctl(op.interface_version)?;
-    let result = execute(cx, op.cmd, &mut op.u);
+    let version = versions::sysctl(op.interface_version)?;
+    let result = execute(cx, version, op.cmd, &mut op.u);
     // A feature set that was cut short is still an answer.
     let cut = op.cmd == SysctlCmd::GET_CPU_FEATURESET && result == Err(Errno::ENOBUFS.into());
     if result.is_ok() || cut {
+        op.u = version.reply(op.cmd, &op.u);
         guest::write(from, 0, &op)?;
     }
     result.map(|()| 0)
 }
 
-fn execute(cx: &Context, cmd: SysctlCmd, u: &mut SysctlU) -> Result<(), Fail> {
+fn execute(
+    cx: &Context,
+    version: &SysctlVersion,
+    cmd: SysctlCmd,
+    u: &mut SysctlU,
+) -> Result<(), Fail> {
     match cmd {
         SysctlCmd::READCONSOLE => u.set_readconsole(debug::read_console(u.readconsole())?),
         SysctlCmd::PHYSINFO => u.set_physinfo(host_info::physinfo()),
@@ -38,7 +45,7 @@ fn execute(cx: &Context, cmd: SysctlCmd, u: &mut SysctlU) -> Result<(), Fail> {
             sched_id: pool::scheduler_id()?,
         }),
         SysctlCmd::GETDOMAININFOLIST => {
-            u.set_getdomaininfolist(domain_info::list(u.getdomaininfolist())?);
+            u.set_getdomaininfolist(domain_info::list(version, u.getdomaininfolist())?);
         }
         SysctlCmd::DEBUG_KEYS => debug::keys(&u.debug_keys())?,
         SysctlCmd::GETCPUINFO => u.set_getcpuinfo(host_info::idle_times(u.getcpuinfo())?),

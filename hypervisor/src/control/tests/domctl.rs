@@ -54,7 +54,7 @@ fn only_dom0_with_the_right_version_gets_in() {
     let mut op = request(DomctlCmd::GETDOMAININFO, 0, |_| ());
     assert_eq!(run(&m.dom1, &mut op), Err(Errno::EPERM));
     assert_eq!(run(&m.dom0, &mut op), Ok(0));
-    for version in [0, 0x11, 0x12, 0x13, 0x14, 0x16, 0x17, 0x18, 0x19] {
+    for version in [0, 0x11, 0x19, u32::MAX] {
         op.interface_version = InterfaceVersion(version);
         assert_eq!(run(&m.dom0, &mut op), Err(Errno::EACCES), "{version:#x}");
     }

@@ -1,6 +1,7 @@
 //! Host-side tests of the control interface: every shape and every refusal, as a guest would ask.
 
 mod domctl;
+mod interfaces;
 mod life;
 pub mod machine;
 mod off;

@@ -111,6 +111,8 @@ fn expected(hypercall: Hypercall, op: u32) -> Result<u64, Errno> {
         Hypercall::GRANT_TABLE_OP if GnttabOp(op) != GnttabOp::GET_VERSION => Ok(0),
         // The caller learns that it may not know.
         Hypercall::XEN_VERSION if XenVer(op) == XenVer::COMMANDLINE => Ok(0),
+        // There is no such interrupt on the test's machine, whoever asks.
+        Hypercall::PHYSDEV_OP if PhysdevOp(op) == PhysdevOp::SETUP_GSI => Err(Errno::EINVAL),
         // Its own page table is at fault before anybody else's frame is looked at.
         Hypercall::UPDATE_VA_MAPPING => Err(Errno::EINVAL),
         _ => Err(Errno::EPERM),
@@ -145,7 +147,7 @@ fn state(cx: &Context) -> (u64, u64, u32, bool, Option<u32>, [u8; 16]) {
 fn an_unprivileged_domain_gets_nothing_that_is_not_its_own() {
     let m = Machine::new();
     let before = state(&m.dom0);
-    let mut asked = 0;
+    let (mut asked, mut wrong) = (0, Vec::new());
     for rules in TABLE {
         let numbers = rules.operations.iter().map(|(op, _)| *op);
         // Numbers without a rule of their own too.
@@ -161,15 +163,19 @@ fn an_unprivileged_domain_gets_nothing_that_is_not_its_own() {
             }
             let args = arguments(hypercall, op);
             let answer = settled(dispatch(&m.dom1, hypercall.0.into(), args));
-            assert_eq!(answer, expected(hypercall, op), "{hypercall:?} {op}");
+            if answer != expected(hypercall, op) {
+                wrong.push((hypercall, op, answer));
+            }
             if hypercall == Hypercall::GRANT_TABLE_OP
                 && let Some(status) = status(op)
+                && status != GntStatus::PERMISSION_DENIED
             {
-                assert_eq!(status, GntStatus::PERMISSION_DENIED, "{op}");
+                wrong.push((hypercall, op, Ok(status.0 as u64)));
             }
             asked += 1;
         }
     }
+    assert!(wrong.is_empty(), "{wrong:?}");
     assert!(asked > 300, "{asked}");
     assert_eq!(state(&m.dom0), before);
 }

@@ -38,7 +38,7 @@ fn only_dom0_with_the_right_version_gets_in() {
     assert_eq!(run(&m.dom1, &mut op), Err(Errno::EPERM));
     assert_eq!(run(&m.dom0, &mut op), Ok(0));
     assert_eq!(op.u.sched_id().sched_id, Scheduler::CREDIT2);
-    for version in [0, 0x12, 0x13, 0x14, 0x16, 0x17, u32::MAX] {
+    for version in [0, 0x12, 0x17, u32::MAX] {
         op.interface_version = InterfaceVersion(version);
         assert_eq!(run(&m.dom0, &mut op), Err(Errno::EACCES), "{version:#x}");
     }
