@@ -8,12 +8,11 @@ use hypercall_abi::domctl::*;
 
 use super::{Domain, DomainId, Kind, Vcpu};
 use crate::host::host;
+use crate::sched::pool;
 use crate::{grant_table, pv};
 
 /// Most vCPUs of a PV domain (Xen's `MAX_VIRT_CPUS`).
 const MAX_VCPUS: u32 = 8192;
-/// The CPU pool that always is.
-const POOL_0: u32 = 0;
 /// All flags of this interface version.
 const FLAGS: u32 = XEN_DOMCTL_CDF_HVM
     | XEN_DOMCTL_CDF_HAP
@@ -80,15 +79,13 @@ fn limit(wanted: i32, default: u32) -> Result<u32, Errno> {
 
 /// Makes a domain, paused, with its vCPUs down and no memory, and puts it into the list: with the id that the tools want
 /// (`EEXIST` if it is taken), or the next free one. `EINVAL` for a configuration that cannot be had, `ESRCH` for a CPU
-/// pool that is not there, `ENOMEM`.
+/// pool that is not there, `ENODEV` for one without CPUs, `ENOMEM`.
 pub fn create(wanted: u16, config: &DomctlCreatedomain) -> Result<Arc<Domain>, Errno> {
     if let Some(why) = objection(config) {
         log::warn!("createdomain refused: it asks for {why}");
         return Err(Errno::EINVAL);
     }
-    if config.cpupool_id != POOL_0 {
-        return Err(Errno::ESRCH);
-    }
+    pool::can_take(config.cpupool_id)?;
     let grant_frames = limit(config.max_grant_frames, grant_table::DEFAULT_MAX_FRAMES)?;
     let maptrack_frames = limit(
         config.max_maptrack_frames,
@@ -107,6 +104,14 @@ pub fn create(wanted: u16, config: &DomctlCreatedomain) -> Result<Arc<Domain>, E
     if let Err(errno) = limited {
         grant_table::destroy(&domain);
         return Err(errno);
+    }
+    // Only the pool's end meanwhile prevents this, and then pool 0 has it already.
+    if let Err(errno) = pool::add_domain(&domain, config.cpupool_id) {
+        log::warn!(
+            "d{}: CPU pool {}: {errno:?}",
+            domain.id.0,
+            config.cpupool_id
+        );
     }
     Ok(domain)
 }
@@ -135,7 +140,7 @@ fn assemble(id: DomainId, config: &DomctlCreatedomain) -> Result<Arc<Domain>, Er
     let relaxed = core::sync::atomic::Ordering::Relaxed;
     domain.pause_count.store(1, relaxed);
     domain
-        .serves_store
+        .xenstore
         .store(config.flags & XEN_DOMCTL_CDF_XS_DOMAIN != 0, relaxed);
     // Ports are counted in a C int.
     domain

@@ -91,8 +91,6 @@ pub struct Domain {
     pub shutdown: SpinLock<Option<u32>>,
     /// The port that hears of a suspension in place of VIRQ_DOM_EXC (XEN_DOMCTL_subscribe); 0: none.
     pub suspend_port: AtomicU32,
-    /// It runs the store that all domains share (`XEN_DOMCTL_CDF_xs_domain`).
-    pub serves_store: AtomicBool,
 }
 
 /// Domain state that only life-cycle operations touch.
@@ -141,7 +139,6 @@ impl Domain {
             dead: AtomicBool::new(false),
             shutdown: SpinLock::new(None),
             suspend_port: AtomicU32::new(0),
-            serves_store: AtomicBool::new(false),
         })
     }
 

@@ -148,6 +148,16 @@ impl Table {
         }
     }
 
+    /// A pool that has pCPUs, once any are in service.
+    fn running(&self, id: u32) -> Result<Pool, Errno> {
+        let online = host().sched.online();
+        let pool = self.find(id).ok_or(Errno::ESRCH)?;
+        if !online.is_empty() && pool.cpus.and(&online).is_empty() {
+            return Err(Errno::ENODEV);
+        }
+        Ok(pool)
+    }
+
     /// An id that nobody has: behind the last, or the first gap.
     fn fresh_id(&self) -> Option<u32> {
         let last = self.others.last().map_or(POOL0, |p| p.id);
@@ -331,15 +341,16 @@ pub fn move_domain(domain: &Arc<Domain>, id: u32) -> Result<(), Errno> {
     Ok(())
 }
 
+/// Whether new domains can run in a pool: errors as [`add_domain`].
+pub fn can_take(id: u32) -> Result<(), Errno> {
+    table().lock().running(id).map(|_| ())
+}
+
 /// Puts a new domain into a pool, with what vCPUs it has. Once it is in the list of domains, so that no change of the pool
 /// passes it by. `ESRCH` for a pool that is not there, `ENODEV` for one without pCPUs.
 pub fn add_domain(domain: &Arc<Domain>, id: u32) -> Result<(), Errno> {
-    let online = host().sched.online();
     let table = table().lock();
-    let pool = table.find(id).ok_or(Errno::ESRCH)?;
-    if !online.is_empty() && pool.cpus.and(&online).is_empty() {
-        return Err(Errno::ENODEV);
-    }
+    let pool = table.running(id)?;
     enter(domain, &pool, false);
     Ok(())
 }

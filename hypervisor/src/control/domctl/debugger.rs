@@ -32,8 +32,9 @@ pub(super) fn trigger(domain: &Domain, op: &DomctlSendtrigger) -> Result<(), Err
     let vcpu = find(domain, op.vcpu, Errno::ESRCH)?;
     match SendTrigger(op.trigger) {
         SendTrigger::NMI => {
-            vcpu.pv().state().nmi_pending = true;
-            sched::kick(vcpu);
+            if vcpu.pv().raise_nmi() {
+                sched::kick(vcpu);
+            }
             Ok(())
         }
         SendTrigger::POWER | SendTrigger::SLEEP => Err(Errno::EINVAL),

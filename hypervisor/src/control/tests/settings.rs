@@ -233,7 +233,7 @@ fn triggers() {
         ask(&m, DomctlCmd::SENDTRIGGER, 1, |u| u.set_sendtrigger(op)).err()
     };
     assert_eq!(send(0, SendTrigger::NMI), None);
-    assert!(m.dom1.vcpu.pv().state().nmi_pending);
+    assert!(m.dom1.vcpu.pv().nmi_deliverable());
     assert_eq!(send(1, SendTrigger::NMI), Some(Errno::ESRCH));
     assert_eq!(send(0, SendTrigger::POWER), Some(Errno::EINVAL));
     assert_eq!(send(0, SendTrigger::SLEEP), Some(Errno::EINVAL));
