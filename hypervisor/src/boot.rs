@@ -297,6 +297,7 @@ fn build_dom0(info: &'static BootInfo, options: &Options, cpus: u32) {
         true,
     );
     domain.irqs.permit_dom0_ports();
+    sched::pool::name_scheduler(options.scheduler);
     if options.dom0_vcpus_pin
         && let Err(error) = sched::pin_vcpus(&domain)
     {

@@ -15,6 +15,7 @@ use hypercall_abi::pmu::PmuOp;
 use hypercall_abi::sched::SchedOp;
 use hypercall_abi::sysctl::SysctlCmd;
 use hypercall_abi::version::XenVer;
+use hypercall_abi::versions::stable::GET_DOMAIN_STATE;
 use hypercall_abi::xen::Hypercall;
 
 use crate::domain::{Domain, DomainId};
@@ -207,6 +208,7 @@ pub static TABLE: &[Rules] = &[
         hypercall: Hypercall::DOMCTL,
         operations: &[
             (DomctlCmd::GETDOMAININFO.0, Xenstore),
+            (GET_DOMAIN_STATE.0, Xenstore),
             (DomctlCmd::MEMORY_MAPPING.0, DeviceModel),
             (DomctlCmd::IOPORT_MAPPING.0, DeviceModel),
             (DomctlCmd::BIND_PT_IRQ.0, DeviceModel),

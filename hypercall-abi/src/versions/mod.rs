@@ -20,6 +20,7 @@ pub mod domctl_0x12;
 pub mod domctl_0x13;
 pub mod domctl_0x14;
 pub mod domctl_0x17;
+pub mod stable;
 pub mod sysctl_0x13;
 pub mod sysctl_0x16;
 

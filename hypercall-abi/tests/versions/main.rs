@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use hypercall_abi::check::{MODULES, Module, Struct};
-use hypercall_abi::versions::{DOMCTL, SYSCTL};
+use hypercall_abi::versions::{DOMCTL, SYSCTL, stable};
 
 /// Releases with the versions that they speak.
 const RELEASES: &[(&str, u32, u32)] = &[
@@ -50,7 +50,7 @@ const NOT_SPOKEN: &[&str] = &[
     "XEN_DOMCTL_dt_overlay",       // Arm
     "XEN_DOMCTL_gsi_permission",   // for a dom0 that is no PV guest
     "XEN_DOMCTL_set_llc_colors",   // Arm
-    "XEN_DOMCTL_get_domain_state", // a stable command with version 0: see control/domctl
+    "XEN_DOMCTL_get_domain_state", // outside of all versions: `stable`
     "XEN_SYSCTL_dt_overlay",       // Arm
 ];
 
@@ -173,6 +173,9 @@ fn every_version_is_laid_out_as_its_releases_have_it() {
             assert!(facts.sizes.contains_key(ty.c), "{release}: no {}", ty.c);
             facts.compare(release, ty, &mut problems);
         }
+        for ty in stable::STRUCTS {
+            facts.compare(release, ty, &mut problems);
+        }
         for ty in canonical().filter(|ty| !own.contains_key(ty.c)) {
             facts.compare(release, ty, &mut problems);
             compared += 1;
@@ -197,6 +200,26 @@ fn versions_are_those_of_the_releases() {
             "{release}"
         );
     }
+    let newest = Facts::read("4.22");
+    let number = newest.constants["XEN_DOMCTL_get_domain_state"];
+    assert_eq!(number, stable::GET_DOMAIN_STATE.0.into());
+    for (name, value) in [
+        ("STATE_EXIST", stable::STATE_EXIST),
+        ("STATE_SHUTDOWN", stable::STATE_SHUTDOWN),
+        ("STATE_DYING", stable::STATE_DYING),
+        ("STATE_DEAD", stable::STATE_DEAD),
+        ("CAP_CONTROL", stable::CAP_CONTROL),
+        ("CAP_HARDWARE", stable::CAP_HARDWARE),
+        ("CAP_XENSTORE", stable::CAP_XENSTORE),
+    ] {
+        let name = format!("XEN_DOMCTL_GETDOMSTATE_{name}");
+        assert_eq!(newest.constants[&name], value.into(), "{name}");
+    }
+    assert!(
+        newest
+            .sizes
+            .contains_key("struct xen_domctl_get_domain_state")
+    );
     let spoken: BTreeSet<u32> = DOMCTL.iter().map(|v| v.version).collect();
     assert_eq!(spoken, RELEASES.iter().map(|r| r.1).collect());
     let spoken: BTreeSet<u32> = SYSCTL.iter().map(|v| v.version).collect();
@@ -316,6 +339,7 @@ fn write_facts() {
 
     let own = DOMCTL.iter().flat_map(|v| v.structs);
     let own = own.chain(SYSCTL.iter().flat_map(|v| v.structs));
+    let own = own.chain(std::iter::once(&stable::STRUCTS));
     let types: BTreeSet<&str> = canonical()
         .map(|ty| ty.c)
         .chain(own.flat_map(|table| table.iter()).map(|ty| ty.c))

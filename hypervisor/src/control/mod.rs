@@ -23,7 +23,7 @@ mod tests;
 
 pub use domain_policy::DomainPolicy;
 pub(crate) use domctl::read_vnuma;
-pub use domctl::{Tsc, Vnuma, do_domctl};
+pub use domctl::{Told, Tsc, Vnuma, do_domctl};
 pub use off::{
     do_argo_op, do_dm_op, do_hvm_op, do_hypfs_op, do_kexec_op, do_tmem_op, do_xenoprof_op,
     do_xenpmu_op, do_xsm_op,

@@ -9,7 +9,7 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 use arch::frame::RawFrame;
 use arch::sync::{Once, RwLock, SpinLock};
@@ -51,10 +51,14 @@ pub struct Context {
     pub domain: Arc<Domain>,
 }
 
+static NEXT_UNIQUE_ID: AtomicU64 = AtomicU64::new(1);
+
 /// A guest.
 pub struct Domain {
     /// Its id; unique among live domains.
     pub id: DomainId,
+    /// What tells it from all others there ever were, whatever their ids.
+    pub unique_id: u64,
     /// What kind of guest it is.
     pub kind: Kind,
     /// May manage the host and other domains (dom0).
@@ -110,6 +114,8 @@ pub struct Control {
     pub nodes: Option<sched::CpuMask>,
     /// How it sees the time-stamp counter (domctl settscinfo).
     pub tsc: control::Tsc,
+    /// What it was told of other domains' changes (domctl get_domain_state).
+    pub told: control::Told,
     /// Its virtual NUMA topology (domctl setvnumainfo).
     pub vnuma: Option<control::Vnuma>,
     /// Physical interrupts that it may be given (domctl irq_permission).
@@ -121,6 +127,7 @@ impl Domain {
     pub fn new(id: DomainId, kind: Kind, privileged: bool, shared_info: RawFrame) -> Arc<Self> {
         Arc::new(Self {
             id,
+            unique_id: NEXT_UNIQUE_ID.fetch_add(1, Ordering::Relaxed),
             kind,
             privileged,
             xenstore: AtomicBool::new(false),
@@ -190,6 +197,11 @@ impl Domain {
     /// Whether it is being torn down.
     pub fn is_dying(&self) -> bool {
         self.dying.load(Ordering::Acquire)
+    }
+
+    /// Whether its teardown is complete: only pages that others refer to keep it in the list.
+    pub fn is_dead(&self) -> bool {
+        self.dead.load(Ordering::Acquire)
     }
 
     /// Whether its end is the host's: it drives the devices.

@@ -71,6 +71,8 @@ pub struct DomainEvents {
     pollers: AtomicU32,
     /// Global VIRQs that this domain takes in place of dom0, a bit each.
     global_virqs: AtomicU32,
+    /// How often it bound VIRQ_DOM_EXC.
+    dom_exc_bindings: AtomicU32,
 }
 
 /// What the event lock protects.
@@ -110,6 +112,7 @@ impl DomainEvents {
             fifo_array: Once::new(),
             pollers: AtomicU32::new(0),
             global_virqs: AtomicU32::new(0),
+            dom_exc_bindings: AtomicU32::new(0),
         };
         // Without its first bucket the domain cannot even be asked about its ports. If there is no memory for that
         // the first allocation says so.
@@ -505,6 +508,21 @@ pub fn set_global_virq_handler(domain: &Domain, virq: u32) -> Result<(), Errno> 
         .global_virqs
         .fetch_or(1 << virq, Ordering::SeqCst);
     Ok(())
+}
+
+/// Which binding of VIRQ_DOM_EXC a domain has in force, if it is the one that handles it.
+pub fn dom_exc_binding(domain: &Domain) -> Option<u32> {
+    let bit = 1u32 << Virq::DOM_EXC.0;
+    let handles = |d: &Domain| d.events.global_virqs.load(Ordering::Acquire) & bit != 0;
+    let mut others = false;
+    host()
+        .domains
+        .for_each(|d| others |= d.id != domain.id && handles(d));
+    let holder = domain.vcpus().first()?;
+    let port = holder.events.virq_ports.get(Virq::DOM_EXC.0 as usize)?;
+    let bound = port.load(Ordering::Acquire) != 0;
+    let handler = handles(domain) || domain.id == DomainId::DOM0 && !others;
+    (bound && handler).then(|| domain.events.dom_exc_bindings.load(Ordering::Acquire))
 }
 
 /// `holder` is the vCPU whose table has the binding: the vCPU itself, or vCPU 0 for a global VIRQ.

@@ -10,7 +10,7 @@ use hypercall_abi::event_channel::{
     EvtchnSend, EvtchnSetPriority, EvtchnStat, EvtchnStatus, EvtchnStatusInterdomain,
     EvtchnStatusUnbound, EvtchnUnmask,
 };
-use hypercall_abi::xen::{DomId, Hypercall, NR_VIRQS};
+use hypercall_abi::xen::{DomId, Hypercall, NR_VIRQS, Virq};
 use hypercall_abi::{Errno, GuestHandle};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -179,6 +179,9 @@ fn bind_virq(d: &Domain, op: &mut EvtchnBindVirq) -> Result<(), Errno> {
     let (port, channel) = table.allocate(d)?;
     channel.bind(&mut channel.state.lock(), State::Virq { virq }, op.vcpu);
     slot.store(port, Ordering::Release);
+    if op.virq == Virq::DOM_EXC {
+        d.events.dom_exc_bindings.fetch_add(1, Ordering::AcqRel);
+    }
     op.port = port;
     Ok(())
 }

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 
 use arch::console::serial::{SerialConfig, parse_option};
 use bitflags::bitflags;
+use hypercall_abi::domctl::Scheduler;
 
 pub use amount::{Amount, Dom0Memory};
 
@@ -119,6 +120,8 @@ pub struct Options {
     pub smep: bool,
     /// SMAP may be used.
     pub smap: bool,
+    /// What pool 0's scheduler is called: credit2 or credit.
+    pub scheduler: Scheduler,
     /// Times before messages.
     pub timestamps: bool,
     /// What could not be understood or has no effect, one line each.
@@ -159,6 +162,7 @@ impl Default for Options {
             pcid: true,
             smep: true,
             smap: true,
+            scheduler: Scheduler::CREDIT2,
             timestamps: false,
             notes: Vec::new(),
         }
@@ -307,7 +311,6 @@ const KNOWN: &[&str] = &[
     "real-mode",
     "rmrr",
     "ro-hpet",
-    "sched",
     "sched-gran",
     "sched_credit2_max_cpus_runqueue",
     "sched_credit2_migrate_resist",
@@ -361,6 +364,15 @@ fn level(text: &str) -> Option<Level> {
         "warning" => Some(Level::Warning),
         "info" => Some(Level::Info),
         "debug" | "all" => Some(Level::Debug),
+        _ => None,
+    }
+}
+
+/// `sched=`: the names that one engine serves.
+fn scheduler(text: &str) -> Option<Scheduler> {
+    match text {
+        "credit2" => Some(Scheduler::CREDIT2),
+        "credit" => Some(Scheduler::CREDIT),
         _ => None,
     }
 }
@@ -430,7 +442,7 @@ impl Options {
         }
         if KNOWN.contains(&name) {
             // What a default install passes deserves no line.
-            if !matches!(name, "placeholder" | "cpufreq" | "sched") {
+            if !matches!(name, "placeholder" | "cpufreq") {
                 self.without_effect(word);
             }
         } else if !IS_SET.contains(&name) {
@@ -473,6 +485,7 @@ impl Options {
             "guest_loglvl" => put(&mut self.guest_log_level, threshold(text)),
             "noreboot" => put(&mut self.no_reboot, flag),
             "reboot" => self.set_reboot(text),
+            "sched" => put(&mut self.scheduler, scheduler(text)),
             "maxcpus" => put(
                 &mut self.max_cpus,
                 text.parse().ok().filter(|&n| n > 0).map(Some),
@@ -626,6 +639,7 @@ const IS_SET: &[&str] = &[
     "guest_loglvl",
     "noreboot",
     "reboot",
+    "sched",
     "maxcpus",
     "smp",
     "x2apic",

@@ -6,10 +6,12 @@ mod memory;
 mod policy;
 mod rights;
 mod sched;
+mod state;
 mod tsc;
 mod vcpu;
 mod vnuma;
 
+pub use state::Told;
 pub use tsc::Tsc;
 pub use vnuma::Vnuma;
 pub(crate) use vnuma::read as read_vnuma;
@@ -17,7 +19,7 @@ pub(crate) use vnuma::read as read_vnuma;
 use alloc::sync::Arc;
 
 use hypercall_abi::domctl::*;
-use hypercall_abi::versions::Request;
+use hypercall_abi::versions::{Request, stable};
 use hypercall_abi::xen::Hypercall;
 use hypercall_abi::{Errno, GuestHandle};
 
@@ -35,6 +37,11 @@ pub fn do_domctl(cx: &Context, args: Args) -> Return {
     let from = GuestHandle::<Domctl>::new(args.0[0]);
     let mut op = guest::read(from, 0)?;
     xsm::check(&cx.domain, Hypercall::DOMCTL, op.cmd.0, None)?;
+    if op.cmd == stable::GET_DOMAIN_STATE && op.interface_version.0 == stable::VERSION {
+        (op.domain.0, op.u) = state::get(cx, op.domain.0, &op.u)?;
+        guest::write(from, 0, &op)?;
+        return Ok(0);
+    }
     let version = versions::domctl(op.interface_version)?;
     let asked = op.u;
     match version.request(op.cmd, &asked)? {

@@ -9,5 +9,6 @@ mod platform;
 mod pools;
 mod privileges;
 mod settings;
+mod states;
 mod sysctl;
 mod version;
