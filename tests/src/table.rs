@@ -304,6 +304,28 @@ pub const TABLE: &[Case] = &[
         scenario: "guest-devices",
         ..GUESTS
     },
+    // The same life by our xl, over stock daemons.
+    Case {
+        name: "xen-xl-life",
+        kernel_args: "oxen.xl=ours",
+        ..XEN_GUESTS
+    },
+    Case {
+        name: "oxen-xl-life",
+        kernel_args: "oxen.xl=ours",
+        ..GUESTS
+    },
+    // Beside stock xl, what bad input gets, nothing left over.
+    Case {
+        name: "xen-xl",
+        scenario: "guest-xl",
+        ..XEN_GUESTS
+    },
+    Case {
+        name: "oxen-xl",
+        scenario: "guest-xl",
+        ..GUESTS
+    },
     // What bad input gets.
     Case {
         name: "oxen-no-kernel",
