@@ -23,10 +23,6 @@ use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use super::{Error, Interface};
 
 const PAGE: usize = 4096;
-/// Frames per ioctl. Large enough that its fixed cost vanishes, small enough that the kernel finds
-/// memory for its copy of the list.
-const BATCH: usize = 16384;
-
 /// Pages of another domain, mapped until dropped.
 #[derive(Debug)]
 pub struct Foreign {
@@ -184,25 +180,21 @@ impl Interface {
         let what = "mapping of a domain's memory";
         let mapped = Foreign::reserve(self, frames.len())?;
         let mut errors = vec![0i32; frames.len()];
-        let mut at = mapped.start.as_ptr() as u64;
-        for (frames, errors) in frames.chunks(BATCH).zip(errors.chunks_mut(BATCH)) {
-            let request = PrivcmdMmapbatchV2 {
-                num: u32::try_from(frames.len()).unwrap_or(0),
-                dom: domain,
-                addr: at,
-                arr: frames.as_ptr() as u64,
-                err: errors.as_mut_ptr() as u64,
-                ..Default::default()
-            };
-            // SAFETY: the structure is this ioctl's; `addr` is in our own mapping of the device with
-            // as many pages behind it, `arr` and `err` are as long as `num` says.
-            match unsafe { ioctl(&self.privcmd, MapBatch(request)) } {
-                Ok(_) => {}
-                // Some are paged out: told one by one.
-                Err(rustix::io::Errno::NOENT) => {}
-                Err(errno) => return Err(Error::Refused(what, Errno(errno.raw_os_error()))),
-            }
-            at += (frames.len() * PAGE) as u64;
+        // All in one: the device fills a mapping as a whole, or what is left of it.
+        let request = PrivcmdMmapbatchV2 {
+            num: u32::try_from(frames.len()).unwrap_or(0),
+            dom: domain,
+            addr: mapped.start.as_ptr() as u64,
+            arr: frames.as_ptr() as u64,
+            err: errors.as_mut_ptr() as u64,
+            ..Default::default()
+        };
+        // SAFETY: the structure is this ioctl's; `addr` is our own mapping of the device with as
+        // many pages, `arr` and `err` are as long as `num` says.
+        match unsafe { ioctl(&self.privcmd, MapBatch(request)) } {
+            // With ENOENT some are paged out: told one by one.
+            Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+            Err(errno) => return Err(Error::Refused(what, Errno(errno.raw_os_error()))),
         }
         Ok((mapped, errors))
     }

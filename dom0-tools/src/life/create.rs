@@ -58,7 +58,15 @@ impl Plan {
                 spec.push_str(&format!("{comma}mac={mac}"));
             }
         }
-        let text = complete(text, overrides, uuid, &specs);
+        // A restart happens in another directory.
+        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        config.kernel = absolute(&config.kernel);
+        config.ramdisk = config.ramdisk.as_deref().map(absolute);
+        let mut text = complete(text, overrides, uuid, &specs);
+        text += &format!("kernel = {}\n", quoted(&config.kernel.to_string_lossy()));
+        if let Some(ramdisk) = &config.ramdisk {
+            text += &format!("ramdisk = {}\n", quoted(&ramdisk.to_string_lossy()));
+        }
         Ok(Self { config, uuid, text })
     }
 
@@ -94,12 +102,14 @@ fn raw_nics(settings: &Settings, count: usize) -> Vec<String> {
     specs
 }
 
+/// As a string of the configuration's language.
+fn quoted(text: &str) -> String {
+    let text = text.replace('\\', "\\\\").replace('"', "\\\"");
+    format!("\"{text}\"")
+}
+
 /// The text with everything in it that was not: settings behind it win.
 fn complete(text: &str, overrides: &[String], uuid: Uuid, nics: &[String]) -> String {
-    let quoted = |text: &str| {
-        let text = text.replace('\\', "\\\\").replace('"', "\\\"");
-        format!("\"{text}\"")
-    };
     let mut whole = text.to_owned();
     if !whole.ends_with('\n') {
         whole.push('\n');

@@ -11,6 +11,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use crate::life::create::{Plan, create};
 use crate::life::{Error, Tools, destroy, json, supervise};
 
+/// Nothing was made; the exit code scripts know.
+const NOT_CREATED: u8 = 3;
 /// Where files without a directory are looked for, too, as `xm` did.
 const FOLDER: &str = "/etc/xen";
 
@@ -63,7 +65,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
         }
     }
     let file = file.unwrap_or_else(|| "/dev/null".into());
-    start(&file, &overrides, arguments)
+    match start(&file, &overrides, arguments) {
+        // As stock xl: 1 for the configuration, 3 for what came of it.
+        Err(error @ Error::Config(_)) => Err(error),
+        Err(error) => {
+            eprintln!("xl: {error}");
+            Ok(ExitCode::from(NOT_CREATED))
+        }
+        done => done,
+    }
 }
 
 /// Makes the domain of a file with plain options, for `xl autostart`.

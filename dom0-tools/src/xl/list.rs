@@ -43,7 +43,7 @@ pub(super) fn run(xen: &Interface, arguments: &Arguments) -> Result<Result<Strin
         },
     };
     if arguments.long {
-        return Ok(Ok(long(&mut names, wanted, arguments.domain.is_some())));
+        return Ok(Ok(long(&mut names, wanted)));
     }
     let mut out = header(arguments.verbose);
     for info in wanted {
@@ -66,8 +66,8 @@ pub(super) fn claims(xen: &Interface) -> Result<String, Error> {
     Ok(out)
 }
 
-/// All that is known of the configurations; of one domain without the brackets around.
-fn long(names: &mut Names, wanted: &[DomctlGetdomaininfo], alone: bool) -> String {
+/// All that is known of the configurations. The empty line at the end is stock xl's.
+fn long(names: &mut Names, wanted: &[DomctlGetdomaininfo]) -> String {
     let mut all = Vec::new();
     for info in wanted {
         let id = Uuid(info.handle);
@@ -82,10 +82,7 @@ fn long(names: &mut Names, wanted: &[DomctlGetdomaininfo], alone: bool) -> Strin
         });
         all.push(serde_json::json!({ "domid": info.domain.0, "config": config }));
     }
-    match (alone, all.as_slice()) {
-        (true, [one]) => json::pretty(one),
-        _ => json::pretty(&serde_json::Value::Array(all)),
-    }
+    json::pretty(&serde_json::Value::Array(all)) + "\n"
 }
 
 fn header(verbose: bool) -> String {
