@@ -1,6 +1,6 @@
 //! Makes a domain, or leaves nothing.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -59,7 +59,6 @@ impl Plan {
             }
         }
         // A restart happens in another directory.
-        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         config.kernel = absolute(&config.kernel);
         config.ramdisk = config.ramdisk.as_deref().map(absolute);
         let mut text = complete(text, overrides, uuid, &specs);
@@ -100,6 +99,10 @@ fn raw_nics(settings: &Settings, count: usize) -> Vec<String> {
     };
     specs.resize(count, String::new());
     specs
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// As a string of the configuration's language.
