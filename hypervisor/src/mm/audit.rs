@@ -21,6 +21,8 @@ use crate::host::host;
 pub struct Difference {
     /// The page.
     pub mfn: Mfn,
+    /// Whose it is.
+    pub owner: DomainId,
     /// References counted, and what the uses add up to.
     pub references: (u64, u64),
     /// Uses of its type counted, and what they add up to.
@@ -33,8 +35,14 @@ impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "page {}: {} references (uses: {}), {} times {:?} (uses: {})",
-            self.mfn, self.references.0, self.references.1, self.uses.0, self.ty, self.uses.1
+            "page {} of d{}: {} references (uses: {}), {} times {:?} (uses: {})",
+            self.mfn,
+            self.owner.0,
+            self.references.0,
+            self.references.1,
+            self.uses.0,
+            self.ty,
+            self.uses.1
         )
     }
 }
@@ -219,6 +227,7 @@ pub fn examine(stored: &[(Mfn, Option<PageType>)]) -> Option<Findings> {
         if references.0 != references.1 || uses.0 != uses.1 || sums.wrong.contains(&mfn) {
             found.differences.push(Difference {
                 mfn,
+                owner: page.owner(),
                 references,
                 uses,
                 ty,

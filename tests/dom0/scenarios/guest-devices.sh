@@ -76,4 +76,5 @@ check "destroy" xl destroy net
 check "gone" gone net
 check "no interface of a guest is left" sh -c '! ls /sys/class/net | grep -q ^vif'
 check "no loop device is left" sh -c '[ -z "$(losetup -a)" ]'
+check "all invariants hold" checker
 [ $failures = 0 ] || evidence

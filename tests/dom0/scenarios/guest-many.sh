@@ -62,4 +62,5 @@ for i in $eight; do
 done
 check "memory is back" back "$free"
 check "ports are back" [ "$(ports)" = "$ports" ]
+check "all invariants hold" checker
 [ $failures = 0 ] || evidence

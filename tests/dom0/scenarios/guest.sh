@@ -1,8 +1,7 @@
 # One guest's life: made paused and running, seen, talked to, shut down, rebooted, destroyed; memory exactly back.
 . /oxen/lib/guests.sh
 start_tools
-xl info
-hostpages --all
+check "all invariants hold at the beginning" checker
 
 # The first guest makes dom0 and the hypervisor set up what they keep.
 check "create paused" xl create -p "$(config first)"
@@ -24,6 +23,7 @@ check "gone after shutdown" gone paused
 check "memory is back" back "$free"
 
 check "create" create main
+check "all invariants hold with a guest" checker
 check "debug keys" sh -c 'xl debug-keys q && xl debug-keys e && xl debug-keys g'
 before=$(domid main)
 rm /var/log/xen/console/guest-main.log
@@ -42,4 +42,5 @@ exec 3>&-
 check "create -c shows the console" grep -q '^%% ready' /tmp/console.log
 check "gone by itself" gone console
 check "memory is back" back "$free"
+check "all invariants hold in the end" checker
 [ $failures = 0 ] || evidence

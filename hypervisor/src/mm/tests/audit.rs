@@ -30,7 +30,10 @@ fn a_reference_that_nobody_holds_is_found() {
     let (m, _, data) = world();
     let page = get_page(data[0], m.dom1.domain.id).unwrap();
     core::mem::forget(page);
-    found(&std::format!("page {}: 3 references (uses: 2)", data[0]));
+    found(&std::format!(
+        "page {} of d1: 3 references (uses: 2)",
+        data[0]
+    ));
 }
 
 #[test]
