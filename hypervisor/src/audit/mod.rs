@@ -3,7 +3,7 @@
 //!
 //! | checked | against | where |
 //! |---|---|---|
-//! | a page's references and uses of its type | tables' entries, pins, vCPUs, FIFO pages, device mappings | `mm::audit` |
+//! | a page's references and uses of its type | tables' entries, pins, vCPUs, pages of FIFO queues and pirqs, device mappings | `mm::audit` |
 //! | a domain's account; RAM that is nobody's | owners in the frame table | `mm::audit` |
 //! | an unprivileged domain's mappings of others' pages | its grant mappings | here |
 //! | a grant's pins and user; handles | all domains' mappings | `grant_table::audit` |
@@ -23,7 +23,7 @@ use arch::addr::Mfn;
 use crate::domain::{DomainId, Vcpu};
 use crate::host::host;
 use crate::mm::PageType;
-use crate::{event_channel, grant_table, mm, sched};
+use crate::{event_channel, grant_table, irq, mm, sched};
 
 /// Looks again as often as this before it believes a finding.
 const ROUNDS: usize = 3;
@@ -59,6 +59,9 @@ fn round() -> Findings {
     host().domains.for_each(|domain| {
         event_channel::audit::audit(domain, &mut |line| found.add(line));
         event_channel::audit::stored(domain, |mfn| stored.push((mfn, Some(PageType::Writable))));
+        if let Some(mfn) = irq::stored(domain) {
+            stored.push((mfn, Some(PageType::Writable)));
+        }
         grant_table::audit::for_each_mapping(domain, |mapped| {
             if mapped.device {
                 stored.push((

@@ -277,6 +277,11 @@ pub fn bind_pirq(domain: &Domain, pirq: u32, port: u32, _flags: u32) -> Result<(
     Ok(())
 }
 
+/// The page of the domain's in which it sees which pirqs want an end of interrupt; held as writable memory. For audits.
+pub fn stored(domain: &Domain) -> Option<arch::addr::Mfn> {
+    domain.irqs.0.lock().eoi_map.as_ref().map(TypedRef::mfn)
+}
+
 /// Whether a pirq of the domain's is bound to this port, for audits.
 pub fn is_bound_to(domain: &Domain, pirq: u32, port: u32) -> bool {
     domain
