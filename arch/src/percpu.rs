@@ -31,7 +31,9 @@ pub struct CpuInfo {
     pub apic_id: u32,
     /// The address of the hypervisor's own per-CPU structure ([`Slots`]); 0 before its first use.
     pub user: usize,
-    reserved: [u64; 29],
+    /// What TSC_AUX holds, plus one; 0: not known.
+    tsc_aux: u64,
+    reserved: [u64; 28],
     /// For the entry code (`entry::EntryBlock`).
     pub entry: crate::entry::EntryBlock,
 }
@@ -59,7 +61,7 @@ mod hosted {
 
     thread_local! {
         static INFO: UnsafeCell<CpuInfo> = const {
-            UnsafeCell::new(CpuInfo { this: 0, cpu: 0, apic_id: 0, user: 0, reserved: [0; 29], entry: crate::entry::EntryBlock::new() })
+            UnsafeCell::new(CpuInfo { this: 0, cpu: 0, apic_id: 0, user: 0, tsc_aux: 0, reserved: [0; 28], entry: crate::entry::EntryBlock::new() })
         };
     }
 
@@ -91,6 +93,21 @@ fn user() -> usize {
 fn set_user(value: usize) {
     // SAFETY: as in `cpu_id`.
     unsafe { (*info()).user = value }
+}
+
+/// Loads TSC_AUX, which belongs to the guest that runs, unless it holds the value already. A processor without the
+/// register (neither RDTSCP nor RDPID) ignores it.
+#[inline]
+pub fn set_tsc_aux(value: u32) {
+    const TSC_AUX: u32 = 0xc000_0103;
+    let mark = u64::from(value) + 1;
+    // SAFETY: as in `cpu_id`; the register is for RDTSCP and RDPID to show, and changes nothing else.
+    unsafe {
+        if (*info()).tsc_aux != mark {
+            (*info()).tsc_aux = mark;
+            let _ = crate::cpu::msr::try_write(TSC_AUX, value.into());
+        }
+    }
 }
 
 /// Fills the boot stack's block, so that the functions above work from the first moment.

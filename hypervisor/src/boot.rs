@@ -40,6 +40,11 @@ pub fn boot(info: &'static BootInfo) -> ! {
     for note in &options.notes {
         log::warn!("{note}");
     }
+    use arch::cpu::control::Cr4;
+    let mut unused = Cr4::empty();
+    unused.set(Cr4::SMEP, !options.smep);
+    unused.set(Cr4::SMAP, !options.smap);
+    arch::cpu::control::withhold(unused);
     arch::cpu::control::init();
     let mut memory = EarlyMemory::new(info);
     let usable: u64 = memory.free_bytes();

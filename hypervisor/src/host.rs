@@ -47,6 +47,12 @@ std::thread_local! {
     static HOST: core::cell::Cell<Option<&'static Host>> = const { core::cell::Cell::new(None) };
 }
 
+/// Makes another thread's state this thread's too, so that both play CPUs of one machine (with `arch::hosted::adopt`).
+#[cfg(not(target_os = "none"))]
+pub fn adopt(host: &'static Host) {
+    HOST.set(Some(host));
+}
+
 /// The state of this test thread's simulated machine.
 #[cfg(not(target_os = "none"))]
 pub fn host() -> &'static Host {

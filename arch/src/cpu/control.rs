@@ -1,5 +1,7 @@
 //! Control registers and the set-up that every CPU gets before anything else runs on it.
 
+use core::sync::atomic::{AtomicU64, Ordering};
+
 use super::features::features;
 #[cfg_attr(not(target_os = "none"), allow(unused_imports))]
 use super::msr;
@@ -57,7 +59,15 @@ pub fn base_cr4() -> Cr4 {
     cr4.set(Cr4::PCIDE, f.pcid);
     cr4.set(Cr4::FSGSBASE, f.fsgsbase);
     cr4.set(Cr4::OSXSAVE, f.xsave);
-    cr4
+    cr4 - Cr4::from_bits_retain(WITHHELD.load(Ordering::Relaxed))
+}
+
+/// What is not used although the machine has it.
+static WITHHELD: AtomicU64 = AtomicU64::new(0);
+
+/// Leaves features unused although the machine has them. For the boot CPU, before [`init`] and before other CPUs run.
+pub fn withhold(features: Cr4) {
+    WITHHELD.store(features.bits(), Ordering::Relaxed);
 }
 
 /// This CPU's CR4.

@@ -177,6 +177,8 @@ pub struct PvState {
     pub task_switched: bool,
     /// What the guest believes CR4 is, beyond the fixed bits.
     pub cr4: u64,
+    /// What RDTSCP and RDPID show beside the time.
+    pub tsc_aux: u32,
     /// Virtual IOPL (physdev set_iopl), 0..=3.
     pub iopl: u8,
     /// I/O permission bitmap: guest address of the bitmap and number of ports in it.
@@ -211,6 +213,7 @@ impl Default for PvState {
             debug: [0; 8],
             task_switched: false,
             cr4: 0,
+            tsc_aux: 0,
             iopl: 0,
             io_bitmap: (0, 0),
             xstate: arch::guest_cpu::ExtendedState::default(),

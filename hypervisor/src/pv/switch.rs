@@ -105,6 +105,7 @@ fn load(cx: &Context, frame: &mut TrapFrame) {
             cx.vcpu.id
         );
     }
+    arch::percpu::set_tsc_aux(state.tsc_aux);
     state.xstate.load();
     arch::guest_cpu::set_task_switched(state.task_switched);
     load_debug(&state.debug);

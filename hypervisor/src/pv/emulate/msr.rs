@@ -71,7 +71,7 @@ pub fn read(cx: &Context, msr: u32) -> Option<u64> {
             }
         }
         number::SYSENTER_CS..=number::SYSENTER_EIP => 0,
-        number::TSC_AUX => 0,
+        number::TSC_AUX if has_tsc_aux(cx) => cx.vcpu.pv().state().tsc_aux.into(),
         number::SYSCFG
         | number::HWCR
         | number::TOP_MEM
@@ -100,6 +100,11 @@ pub fn write(cx: &Context, msr: u32, value: u64) -> Option<()> {
         // Loading microcode is the hypervisor's business (platform_op); a trigger by wrmsr has no effect.
         number::UCODE_WRITE | number::UCODE_REV if cx.domain.privileged => {}
         number::SYSENTER_CS..=number::SYSENTER_EIP => {}
+        number::TSC_AUX if has_tsc_aux(cx) => {
+            let value = u32::try_from(value).ok()?;
+            cx.vcpu.pv().state().tsc_aux = value;
+            arch::percpu::set_tsc_aux(value);
+        }
         // Clearing what is clear; control bits of empty banks.
         number::MCG_STATUS | number::MC0_CTL..=number::MC_LAST => {}
         number::XEN_HYPERCALL_PAGE => return write_hypercall_page(cx, value),
@@ -113,6 +118,13 @@ pub fn write(cx: &Context, msr: u32, value: u64) -> Option<()> {
         }
     }
     Some(())
+}
+
+/// Whether the guest sees an instruction that shows TSC_AUX: RDTSCP or RDPID.
+fn has_tsc_aux(cx: &Context) -> bool {
+    use super::cpuid::leaf;
+    leaf(0x8000_0001, 0, false, cx.vcpu.id).edx & 1 << 27 != 0
+        || leaf(7, 0, false, cx.vcpu.id).ecx & 1 << 22 != 0
 }
 
 /// The guest names a frame of its own for the hypercall stubs (public arch-x86/cpuid.h).

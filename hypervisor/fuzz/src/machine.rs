@@ -1,0 +1,217 @@
+//! A small simulated machine with a dom0 and a guest, each on page tables of its own.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arch::addr::{GuestVa, Mfn};
+use hypercall_abi::xen::{MmuextOp, MmuextOpArg};
+use hypervisor::domain::{Context, Domain, DomainId, DomainList, Kind};
+use hypervisor::fail::{Args, Fail, Return};
+use hypervisor::host::{Host, host, install};
+use hypervisor::mm::audit::Difference;
+use hypervisor::mm::{self, AllocFlags, Layout, Memory, PageInfo, PageType, Pte};
+use hypervisor::{console, grant_table, irq, preempt, pv, sched, time};
+
+/// Frames of the machine; the first MiB is firmware's.
+pub const FRAMES: u64 = 1024;
+/// Where hypercall arguments lie in the guest's address space, and how many bytes.
+pub const BUFFER: u64 = 0x10_0000;
+/// See [`BUFFER`].
+pub const BUFFER_SIZE: usize = 0x4000;
+/// What a guest passes for itself (public `DOMID_SELF`).
+pub const SELF: u64 = 0x7ff0;
+/// Pages that each domain has besides its four page tables.
+pub const DATA_PAGES: usize = 12;
+
+const RWU: u64 = Pte::P | Pte::RW | Pte::US;
+
+/// The machine's domains.
+pub struct Machine {
+    /// dom0, then the guest.
+    pub domains: Vec<Context>,
+    /// Frames of both, tables first: what random calls name.
+    pub pool: Vec<Mfn>,
+    /// Each domain's first frame of grants.
+    pub grants: Vec<Mfn>,
+}
+
+/// A machine that has just been switched on, for this thread.
+pub fn new(vcpus: u32) -> Machine {
+    arch::hosted::reset(FRAMES as usize);
+    arch::hosted::map_guest(BUFFER, BUFFER_SIZE);
+    let ram: Vec<_> = std::iter::once(0x100..FRAMES).collect();
+    let frames: Vec<PageInfo> = (0..FRAMES).map(|_| PageInfo::default()).collect();
+    let m2p: Vec<AtomicU64> = (0..FRAMES).map(|_| AtomicU64::new(0)).collect();
+    install(Host {
+        mm: Memory::new(Layout {
+            frame_table: Box::leak(frames.into_boxed_slice()),
+            m2p: Box::leak(m2p.into_boxed_slice()),
+            ram: ram.clone(),
+            free: ram,
+            nodes: Vec::new(),
+            denied: Vec::new(),
+            hypervisor_l4: [0x1063; 16],
+            physical_bits: 40,
+            machine_map: Vec::new(),
+            m2p_pieces: Vec::new(),
+            dirty: false,
+        }),
+        domains: DomainList::new(),
+        sched: sched::Scheduler::default(),
+        irqs: irq::IrqTable::default(),
+        console: console::Console::default(),
+        time: time::Clock::default(),
+    });
+    sched::cpu_up();
+    let mut machine = Machine {
+        domains: Vec::new(),
+        pool: Vec::new(),
+        grants: Vec::new(),
+    };
+    for id in 0..2 {
+        let (context, pages) = domain(id, vcpus);
+        let grants = grant_table::grant_frame(&context.domain, 0).expect("made by init");
+        machine.grants.push(grants);
+        machine.domains.push(context);
+        machine.pool.extend(pages);
+    }
+    machine
+}
+
+fn domain(id: u16, vcpus: u32) -> (Context, Vec<Mfn>) {
+    let shared = host()
+        .mm
+        .alloc_shared_page(DomainId(id), true)
+        .expect("memory");
+    let kind = Kind::Pv(pv::PvDomain::default());
+    let domain = Domain::new(DomainId(id), kind, id == 0, shared.frame());
+    let _ = shared.into_raw();
+    domain.create_vcpus(vcpus).expect("fresh");
+    domain.mem.set_max_pages(256);
+    host().domains.insert(domain.clone()).expect("fresh");
+    grant_table::init(&domain, 4, 4, 2).expect("memory");
+    let tables = pages(&domain, 4);
+    let data = pages(&domain, DATA_PAGES);
+    for pair in tables.windows(2) {
+        poke(&domain, pair[0], 0, Pte::new(pair[1], RWU));
+    }
+    for (i, &mfn) in data.iter().take(DATA_PAGES / 2).enumerate() {
+        poke(&domain, tables[3], i, Pte::new(mfn, RWU));
+    }
+    let mut op = MmuextOpArg {
+        cmd: MmuextOp::NEW_BASEPTR,
+        ..Default::default()
+    };
+    op.arg1.set_mfn(tables[0].get());
+    hypervisor::guest::write(hypercall_abi::GuestHandle::new(BUFFER), 0, &op).expect("mapped");
+    let context = |vcpu: usize| Context {
+        vcpu: domain.vcpus()[vcpu].clone(),
+        domain: domain.clone(),
+    };
+    for (n, vcpu) in domain.vcpus().iter().enumerate() {
+        finish(Args([BUFFER, 1, 0, SELF, 0, 0]), |args| {
+            mm::do_mmuext_op(&context(n), args)
+        })
+        .expect("the first page tables");
+        vcpu.initialised.store(true, Ordering::SeqCst);
+        vcpu.down.store(false, Ordering::SeqCst);
+    }
+    (context(0), [tables, data].concat())
+}
+
+/// Gives a domain pages.
+pub fn pages(domain: &Arc<Domain>, count: usize) -> Vec<Mfn> {
+    let one = || {
+        host()
+            .mm
+            .alloc_domain_pages(domain, 0, AllocFlags::default())
+    };
+    (0..count).map(|_| one().expect("memory")).collect()
+}
+
+/// Writes an entry as a guest may while the page is no table.
+fn poke(domain: &Domain, table: Mfn, index: usize, entry: Pte) {
+    let page = mm::get_page(table, domain.id).expect("own page");
+    page.frame().write_u64(index * 8, entry.0);
+}
+
+/// Puts words into the guest's argument buffer.
+pub fn put(offset: u64, words: &[u64]) -> u64 {
+    let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_ne_bytes()).collect();
+    arch::guest::copy_to(GuestVa::new(BUFFER + offset), &bytes).expect("mapped");
+    BUFFER + offset
+}
+
+/// Calls until it is done or has been continued very often (which a guest may leave at that).
+pub fn finish(mut args: Args, call: impl Fn(Args) -> Return) -> Return {
+    for _ in 0..1000 {
+        match call(args) {
+            Err(Fail::Continue(next)) => args = next,
+            other => return other,
+        }
+    }
+    Ok(0)
+}
+
+impl Machine {
+    /// Panics if a page has fewer references or uses of its type than its uses add up to, or is used as a type that it
+    /// does not have. More are allowed: grant mappings for devices and event pages keep some that page tables do not
+    /// show; [`Self::end`] finds those that nobody gives back.
+    pub fn audit(&self, after: &str) {
+        let wrong = |d: &Difference| {
+            let ((references, held), (uses, typed)) = (d.references, d.uses);
+            references < held || uses < typed || (references == held && uses == typed)
+        };
+        report(after, mm::audit::audit(&[]).into_iter().filter(wrong));
+    }
+
+    /// Takes everything from the domains, as their end does, and checks that all memory comes back.
+    pub fn end(self) {
+        for cx in &self.domains {
+            cx.domain.dying.store(true, Ordering::SeqCst);
+        }
+        let budget = || preempt::Budget::with_units(64);
+        for cx in &self.domains {
+            while !grant_table::release_mappings(&cx.domain, &budget()) {}
+            irq::teardown(&cx.domain);
+            while !hypervisor::event_channel::destroy(&cx.domain, &budget()) {}
+        }
+        for cx in &self.domains {
+            grant_table::destroy(&cx.domain);
+            for vcpu in cx.domain.vcpus() {
+                let mut state = vcpu.pv().state();
+                pv::descriptor::drop_gdt(&mut state);
+                pv::descriptor::drop_ldt(&cx.domain, &mut state);
+                let tables = std::mem::take(&mut state.tables);
+                drop(state);
+                for l4 in [tables.kernel, tables.user].into_iter().flatten() {
+                    drop(mm::TypedRef::from_raw(l4));
+                }
+                sched::release_vcpu_info(vcpu);
+            }
+        }
+        for _ in 0..2 {
+            for cx in &self.domains {
+                while !mm::relinquish(&cx.domain, &budget()) {}
+            }
+        }
+        report("the end", mm::audit::audit(&[]).into_iter());
+        for cx in &self.domains {
+            assert_eq!(cx.domain.mem.tot_pages(), 0, "pages of d{}", cx.domain.id.0);
+        }
+    }
+}
+
+fn report(after: &str, differences: impl Iterator<Item = Difference>) {
+    let text: Vec<_> = differences.map(|d| d.to_string()).collect();
+    assert!(text.is_empty(), "after {after}:\n{}", text.join("\n"));
+}
+
+/// The type that a frame has now, and its count.
+pub fn kind(mfn: Mfn) -> (PageType, u32) {
+    host()
+        .mm
+        .frames
+        .ram(mfn)
+        .map_or((PageType::None, 0), |p| p.page_type())
+}
