@@ -11,23 +11,33 @@ struct Machine {
     /// Leaked, so that `RawFrame` stays valid for the thread's life; page-aligned.
     ram: *mut u8,
     frames: usize,
+    /// This thread allocated the RAM, rather than adopted it.
+    own: bool,
     guest_base: u64,
     guest: Vec<u8>,
 }
 
 thread_local! {
     static MACHINE: RefCell<Machine> = const {
-        RefCell::new(Machine { ram: std::ptr::null_mut(), frames: 0, guest_base: 0, guest: Vec::new() })
+        RefCell::new(Machine { ram: std::ptr::null_mut(), frames: 0, own: false, guest_base: 0, guest: Vec::new() })
     };
 }
 
-/// Gives this thread a machine with `frames` zeroed frames, MFN 0 upwards, and no guest memory.
+/// Gives this thread a machine with `frames` zeroed frames, MFN 0 upwards, and no guest memory. The RAM of its last machine
+/// is used again if it has that size, so that a fuzzer may make a machine for every input.
 pub fn reset(frames: usize) {
     let layout =
         std::alloc::Layout::from_size_align(frames.max(1) * PAGE_BYTES, PAGE_BYTES).expect("size");
     MACHINE.with_borrow_mut(|m| {
-        // SAFETY: the layout has a non-zero size; the memory is never freed (tests are short-lived).
-        m.ram = unsafe { std::alloc::alloc_zeroed(layout) };
+        if m.own && m.frames == frames {
+            // SAFETY: this thread allocated that many frames, which hold nothing but bytes; threads that adopted the RAM
+            // have ended (their machine is over).
+            unsafe { core::ptr::write_bytes(m.ram, 0, layout.size()) };
+        } else {
+            // SAFETY: the layout has a non-zero size; the memory is never freed (tests are short-lived).
+            m.ram = unsafe { std::alloc::alloc_zeroed(layout) };
+            m.own = true;
+        }
         m.frames = frames;
         m.guest = Vec::new();
     });
@@ -81,6 +91,7 @@ pub fn ram() -> SharedRam {
 pub fn adopt(ram: SharedRam) {
     MACHINE.with_borrow_mut(|m| {
         m.ram = std::ptr::with_exposed_provenance_mut(ram.address);
+        m.own = false;
         m.frames = ram.frames;
     });
 }

@@ -113,8 +113,8 @@ impl Machine {
 
     /// One hypercall by vCPU `vcpu` of one of the domains. False if the domain is to be crashed for it.
     pub fn step(&self, input: &mut Input<'_>, calls: &[Call], vcpu: usize) -> bool {
-        let caller = usize::from(input.u8() % 3 != 0);
-        if calls.iter().any(|c| c.0 == Hypercall::GRANT_TABLE_OP) && input.u8() % 8 == 0 {
+        let caller = usize::from(!input.u8().is_multiple_of(3));
+        if calls.iter().any(|c| c.0 == Hypercall::GRANT_TABLE_OP) && input.u8().is_multiple_of(8) {
             self.grant(caller, input);
         }
         let domain = self.domains[caller].domain.clone();
