@@ -90,7 +90,10 @@ impl Interface {
     pub fn version(&self) -> Result<Version, Error> {
         let memory = self.buffer(1)?;
         let number = self.version_call(XenVer::VERSION, &memory)?;
-        let page_size = self.version_call(XenVer::PAGESIZE, &memory)?;
+        // This one takes no memory, and refuses any.
+        let arg = [u64::from(u32::from(XenVer::PAGESIZE)), 0, 0, 0, 0];
+        // SAFETY: no address.
+        let page_size = unsafe { self.call("xen_version", Hypercall::XEN_VERSION, arg)? };
         self.version_call(XenVer::PLATFORM_PARAMETERS, &memory)?;
         let platform: PlatformParameters = memory.read_one();
         self.version_call(XenVer::COMPILE_INFO, &memory)?;
