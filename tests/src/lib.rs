@@ -29,6 +29,10 @@ pub enum Route {
     MenuLst,
     /// QEMU's own loader (`-kernel`, `-initrd`): multiboot1, no GRUB, fastest.
     Direct,
+    /// QEMU's own loader starts a page that passes on what it was told through the image's PVH note.
+    Pvh,
+    /// QEMU's own PVH loader: the image has no multiboot1 header. It passes one module and no memory of two.
+    PvhQemu,
 }
 
 /// How much dom0's userspace holds.
@@ -110,6 +114,8 @@ pub enum End {
     PowerOff,
     /// The machine halts or resets after the expected lines; there is no dom0 to report.
     Refusal,
+    /// dom0 crashes, or the hypervisor does: the expected lines appear, complaints are no failure.
+    Crash,
 }
 
 /// Something done to the machine from outside when a text has appeared on its console.
@@ -145,6 +151,8 @@ pub enum Device {
     VirtioNet,
     /// An xHCI controller with a keyboard.
     UsbKeyboard,
+    /// Two memory nodes of half a GiB and two CPUs each, 21 apart: for machines of that size.
+    TwoNodes,
 }
 
 /// What most cases have in common.
@@ -189,7 +197,10 @@ mod tests {
     #[test]
     fn direct_boots_have_no_comma_in_kernel_arguments() {
         // QEMU separates modules with commas.
-        for case in TABLE.iter().filter(|case| case.route == Route::Direct) {
+        for case in TABLE
+            .iter()
+            .filter(|case| matches!(case.route, Route::Direct | Route::Pvh))
+        {
             assert!(!case.kernel_args.contains(','), "{}", case.name);
         }
     }

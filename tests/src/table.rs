@@ -159,12 +159,35 @@ pub const TABLE: &[Case] = &[
         expect: &["@@ cpus 2"],
         ..ISO
     },
+    Case {
+        name: "oxen-pvh",
+        route: Route::Pvh,
+        cpus: 2,
+        expect: &["started by \"PVH\"", "@@ cpus 2"],
+        ..DIRECT
+    },
+    // The stock kernel as the only module: it starts, misses its userspace and is a crashed dom0.
+    Case {
+        name: "oxen-pvh-qemu",
+        route: Route::PvhQemu,
+        hypervisor_args: "reboot=triple -- console=hvc0 panic=1 marker=of-dom0",
+        expect: &[
+            "started by \"PVH\"",
+            "ommand line: console=hvc0 panic=1 marker=of-dom0",
+            "Unable to mount root fs",
+            "dom0 crashed",
+            "rebooting in 5 seconds by a triple fault",
+        ],
+        end: End::Crash,
+        ..DIRECT
+    },
     // Everything that the emulator has: PCID, FSGSBASE, SMAP, LA57 ...
     Case {
         name: "oxen-cpu-max",
         cpus: 2,
         cpu_model: Some("max"),
-        expect: &["@@ cpus 2"],
+        hypervisor_args: "mwait-idle=1",
+        expect: &["@@ cpus 2", "idle CPUs wait by MWAIT"],
         ..DIRECT
     },
     // An old processor: no SMEP, SMAP, x2APIC, XSAVE.
@@ -179,6 +202,25 @@ pub const TABLE: &[Case] = &[
         cpus: 2,
         hypervisor_args: "dom0_max_vcpus=1 dom0_vcpus_pin frobnicate=1",
         expect: &["@@ cpus 1", "unknown option \"frobnicate=1\" ignored"],
+        ..DIRECT
+    },
+    // Options of the machine, on one with two memory nodes.
+    Case {
+        name: "oxen-options",
+        cpus: 4,
+        hypervisor_args: "maxcpus=2 mem=896M conring_size=48k console_to_ring console_timestamps=boot loglvl=all \
+             watchdog watchdog_timeout=120 cpuidle=0 bootscrub=1 clocksource=acpi tsc=unstable nmi=fatal \
+             iommu=off frobnicate=1 nmi=loud",
+        devices: &[Device::TwoNodes],
+        scenario: "options",
+        expect: &[
+            "option \"iommu=off\" has no effect here",
+            "unknown option \"frobnicate=1\" ignored",
+            "option \"nmi=loud\" is malformed; ignored",
+            "128 MiB from 0x38000000 on are not used",
+            "watchdog: CPUs watch each other, 120 s",
+            "@@ cpus 2",
+        ],
         ..DIRECT
     },
     // What dom0 is for.
@@ -204,6 +246,30 @@ pub const TABLE: &[Case] = &[
         initramfs: Initramfs::Full,
         scenario: "stress",
         ..DIRECT
+    },
+    // A minute for each class.
+    Case {
+        name: "oxen-long-stress",
+        when: When::OnRequest,
+        cpus: 2,
+        initramfs: Initramfs::Full,
+        scenario: "stress",
+        kernel_args: "oxen.seconds=60",
+        ..DIRECT
+    },
+    // Our own tools give the answers of the stock ones, on either hypervisor.
+    Case {
+        name: "oxen-own-tools",
+        cpus: 2,
+        initramfs: Initramfs::Full,
+        scenario: "own-tools",
+        ..DIRECT
+    },
+    Case {
+        name: "xen-own-tools",
+        when: When::Always,
+        scenario: "own-tools",
+        ..XEN_ON_REQUEST
     },
     Case {
         name: "oxen-console",

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{cmd, paths, symbol_table};
+use crate::{build_info, cmd, paths, symbol_table};
 
 const TARGET: &str = "x86_64-unknown-none";
 /// The promise of the README, for the compressed image.
@@ -75,6 +75,7 @@ fn build_hypervisor() -> Result<Image> {
     )?;
     symbol_table::check_room(&image.symbols)?;
     symbol_table::write_into(&image.elf, &image.symbols)?;
+    build_info::write_into(&image.elf, &image.symbols)?;
     forbid_fpu(&image)?;
     let mut gzip = cmd::command("gzip");
     let packed = gzip

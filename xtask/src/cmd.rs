@@ -32,6 +32,21 @@ pub fn cargo() -> Command {
     cargo
 }
 
+/// The compiler that [`cargo`] uses.
+pub fn rustc() -> Command {
+    if let Some(program) = std::env::var_os("RUSTC") {
+        return command(program);
+    }
+    let words = std::env::var("OXEN_CARGO").unwrap_or_else(|_| "cargo".into());
+    let mut words: Vec<&str> = words.split_whitespace().collect();
+    // "rustup run 1.96.0 cargo" becomes "rustup run 1.96.0 rustc".
+    words.pop();
+    words.push("rustc");
+    let mut rustc = command(words[0]);
+    rustc.args(&words[1..]);
+    rustc
+}
+
 /// The command as a person would type it, for messages.
 pub fn describe(command: &Command) -> String {
     let mut line = Path::new(command.get_program())

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::accel::Accelerator;
 use crate::setup::Packages;
-use crate::{build, cmd, initramfs, iso};
+use crate::{build, cmd, initramfs, iso, pvh};
 
 /// Files that a boot needs.
 pub struct Parts {
@@ -166,7 +166,16 @@ impl Plan {
 
     fn boot_arguments(&self, parts: &Parts, folder: &Path, args: &mut Args) -> Result<()> {
         let path = |path: &Path| path.to_string_lossy().into_owned();
-        if self.route == Route::Direct {
+        if self.route == Route::PvhQemu {
+            let (elf, _) = parts.hypervisor.as_ref().context("PVH is Oxen's")?;
+            let elf = pvh::without_multiboot1(elf)?;
+            args.add(&["-kernel", &path(&elf), "-append", &self.hypervisor_line()]);
+            if let Some(kernel) = &parts.kernel {
+                args.add(&["-initrd", &path(kernel)]);
+            }
+            return Ok(());
+        }
+        if matches!(self.route, Route::Direct | Route::Pvh) {
             let Some(kernel) = &parts.kernel else {
                 let (elf, _) = parts
                     .hypervisor
@@ -187,6 +196,10 @@ impl Plan {
                 );
             }
             let modules = format!("{} {line},{}", path(kernel), path(&parts.initramfs));
+            let elf = match self.route {
+                Route::Pvh => &pvh::with_loader(elf)?,
+                _ => elf,
+            };
             args.add(&[
                 "-kernel",
                 &path(elf),
@@ -270,6 +283,18 @@ fn device_arguments(device: Device, number: usize, folder: &Path, args: &mut Arg
         Device::UsbKeyboard => {
             attach("qemu-xhci");
             attach("usb-kbd");
+        }
+        Device::TwoNodes => {
+            for node in 0..2 {
+                let memory = format!("memory-backend-ram,id=node{node},size=512M");
+                let cpus = format!("{}-{}", 2 * node, 2 * node + 1);
+                args.add(&["-object", &memory]);
+                args.add(&[
+                    "-numa",
+                    &format!("node,nodeid={node},cpus={cpus},memdev=node{node}"),
+                ]);
+            }
+            args.add(&["-numa", "dist,src=0,dst=1,val=21"]);
         }
         Device::AhciDisk => {
             disk(args)?;

@@ -7,6 +7,7 @@
 mod accel;
 mod bench;
 mod build;
+mod build_info;
 mod cmd;
 mod cpio;
 mod debug;
@@ -16,6 +17,7 @@ mod initramfs;
 mod iso;
 mod machine;
 mod paths;
+mod pvh;
 mod qemu;
 mod run;
 mod setup;

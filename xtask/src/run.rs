@@ -71,6 +71,8 @@ enum Boot {
     MenuLst,
     /// QEMU's own loader: fastest
     Direct,
+    /// The image's PVH note
+    Pvh,
 }
 
 /// Boots and hands the terminal over.
@@ -86,6 +88,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         Boot::Efi => Route::Efi,
         Boot::MenuLst => Route::MenuLst,
         Boot::Direct => Route::Direct,
+        Boot::Pvh => Route::Pvh,
     };
     let flavour = if options.small {
         Initramfs::Small

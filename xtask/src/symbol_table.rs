@@ -94,7 +94,7 @@ fn encode(functions: &[(u32, String)]) -> Vec<u8> {
 }
 
 /// Where a virtual address is in an ELF64 file.
-fn file_offset(image: &[u8], address: u64) -> Option<usize> {
+pub fn file_offset(image: &[u8], address: u64) -> Option<usize> {
     let quad = |at: usize| Some(u64::from_le_bytes(image.get(at..at + 8)?.try_into().ok()?));
     let half = |at: usize| Some(u16::from_le_bytes(image.get(at..at + 2)?.try_into().ok()?));
     let (start, size, count) = (

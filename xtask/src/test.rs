@@ -1,8 +1,11 @@
 //! `./x test`: everything that can fail, counted, with one closing line.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
-use std::time::Instant;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
@@ -122,40 +125,119 @@ fn host(packages: &setup::Packages, tally: &mut Tally) -> Result<()> {
             "warnings",
         ],
     );
+    let mut build = cmd::cargo();
+    build.args(["test", "--workspace", "--no-run", "-q"]);
+    let began = Instant::now();
+    if let Err(why) = cmd::run(&mut build) {
+        tally.check("the tests compile", Err(why), began);
+        return Ok(());
+    }
     cargo_test(
         tally,
         cmd::cargo()
             .args(["test", "--workspace", "--no-fail-fast"])
             // The kernel loader and the dom0 builder are tried on the real one, too.
             .env("OXEN_TEST_VMLINUZ", packages.kernel()),
+        SILENCE,
     )
 }
 
+/// A test program that says nothing for so long hangs. The harness itself names a test after a minute.
+const SILENCE: Duration = Duration::from_secs(300);
+
+/// What a running `cargo test` is about, from its own lines: to name what hangs.
+#[derive(Default)]
+struct Progress {
+    program: String,
+    /// Tests that the harness has called slow and that have not ended.
+    slow: Vec<String>,
+}
+
+impl Progress {
+    fn note(&mut self, line: &str) {
+        if let Some(program) = line.trim_start().strip_prefix("Running ") {
+            self.program = program.to_owned();
+            self.slow.clear();
+        } else if let Some(program) = line.trim_start().strip_prefix("Doc-tests ") {
+            self.program = format!("doc-tests {program}");
+            self.slow.clear();
+        } else if let Some(rest) = line.strip_prefix("test ") {
+            if let Some((name, _)) = rest.split_once(" has been running for over") {
+                self.slow.push(name.to_owned());
+            } else if let Some((name, _)) = rest.rsplit_once(" ... ") {
+                self.slow.retain(|slow| slow != name);
+            }
+        }
+    }
+
+    fn describe(&self) -> String {
+        match self.slow.as_slice() {
+            [] => self.program.clone(),
+            slow => format!("{} in {}", slow.join(", "), self.program),
+        }
+    }
+}
+
 /// Runs `cargo test`, shows its output and adds its counts. A run that fails without a failed
-/// test (it does not compile, a test binary dies) counts as one failure.
-fn cargo_test(tally: &mut Tally, command: &mut Command) -> Result<()> {
+/// test (it does not compile, a test binary dies) counts as one failure; so does one that stands still, which is ended.
+fn cargo_test(tally: &mut Tally, command: &mut Command, silence: Duration) -> Result<()> {
     let began = Instant::now();
     let line = cmd::describe(command);
     let mut child = command
         .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        // A group of its own, so that the test programs below it can be ended with it.
+        .process_group(0)
         .spawn()
         .with_context(|| format!("cannot start `{line}`"))?;
-    let mut counted = Tally::default();
-    if let Some(output) = child.stdout.take() {
-        for line in BufReader::new(output).lines() {
-            let line = line?;
-            counted.add_harness_line(&line);
-            // Hundreds of passing tests are not news.
-            let passing = line.starts_with("test ") && line.ends_with("... ok");
-            if !passing && !line.is_empty() {
-                println!("{line}");
+    let (sender, lines) = mpsc::channel();
+    let forward = |stream: Box<dyn Read + Send>| {
+        let sender = sender.clone();
+        thread::spawn(move || {
+            for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
             }
+        });
+    };
+    if let Some(stream) = child.stdout.take() {
+        forward(Box::new(stream));
+    }
+    if let Some(stream) = child.stderr.take() {
+        forward(Box::new(stream));
+    }
+    drop(sender);
+    let mut counted = Tally::default();
+    let mut progress = Progress::default();
+    let mut hangs = None;
+    loop {
+        let line = match lines.recv_timeout(silence) {
+            Ok(line) => line,
+            Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                hangs = Some(progress.describe());
+                let _ = cmd::command("kill")
+                    .args(["-KILL", "--", &format!("-{}", child.id())])
+                    .status();
+                break;
+            }
+        };
+        progress.note(&line);
+        counted.add_harness_line(&line);
+        // Hundreds of passing tests are not news.
+        let passing = line.starts_with("test ") && line.ends_with("... ok");
+        if !passing && !line.is_empty() {
+            println!("{line}");
         }
     }
     let status = child.wait()?;
     tally.passed += counted.passed;
     tally.failed += counted.failed;
-    if !status.success() && counted.failed == 0 {
+    if let Some(what) = hangs {
+        let why = anyhow::anyhow!("hangs: nothing for {} s", silence.as_secs());
+        tally.check(&what, Err(why), began);
+    } else if !status.success() && counted.failed == 0 {
         tally.check(&line, Err(anyhow::anyhow!("{status}")), began);
     }
     Ok(())
@@ -164,6 +246,37 @@ fn cargo_test(tally: &mut Tally, command: &mut Command) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_stands_still_is_ended_and_named() {
+        let mut tally = Tally::default();
+        let script = "echo 'Running unittests src/lib.rs' >&2; sleep 1; \
+             echo 'test a::b has been running for over 60 seconds'; sleep 600";
+        let mut command = Command::new("sh");
+        let began = Instant::now();
+        cargo_test(
+            &mut tally,
+            command.args(["-c", script]),
+            Duration::from_secs(3),
+        )
+        .unwrap();
+        assert!(began.elapsed() < Duration::from_secs(60));
+        assert_eq!((tally.passed, tally.failed), (0, 1));
+    }
+
+    #[test]
+    fn a_slow_test_is_forgotten_when_it_ends() {
+        let mut progress = Progress::default();
+        for line in [
+            "     Running unittests src/lib.rs (target/x)",
+            "test a has been running for over 60 seconds",
+            "test b has been running for over 60 seconds",
+            "test a ... ok",
+        ] {
+            progress.note(line);
+        }
+        assert_eq!(progress.describe(), "b in unittests src/lib.rs (target/x)");
+    }
 
     #[test]
     fn harness_lines_are_added_up() {
