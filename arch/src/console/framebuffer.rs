@@ -7,6 +7,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::Sink;
+use super::text::{Cells, Cursor};
 use crate::hw::Mmio;
 
 /// A frame buffer as the boot loader describes it (Multiboot2 section 3.6.12).
@@ -38,13 +39,11 @@ pub struct Framebuffer {
     bytes_per_pixel: usize,
     foreground: u32,
     columns: usize,
-    rows: usize,
     /// What each cell shows.
     shown: Vec<u8>,
     /// What each cell should show.
     text: Vec<u8>,
-    row: usize,
-    column: usize,
+    cursor: Cursor,
 }
 
 impl Framebuffer {
@@ -88,23 +87,10 @@ impl Framebuffer {
             bytes_per_pixel,
             foreground,
             columns,
-            rows,
             shown: vec![b' '; columns * rows],
             text: vec![b' '; columns * rows],
-            row: 0,
-            column: 0,
+            cursor: Cursor::new(rows, columns),
         })
-    }
-
-    fn newline(&mut self) {
-        self.column = 0;
-        if self.row + 1 < self.rows {
-            self.row += 1;
-        } else {
-            self.text.copy_within(self.columns.., 0);
-            let last = self.text.len() - self.columns;
-            self.text[last..].fill(b' ');
-        }
     }
 
     /// Draws the cells that changed.
@@ -152,24 +138,23 @@ impl Framebuffer {
     }
 }
 
+impl Cells for Framebuffer {
+    fn put(&mut self, row: usize, column: usize, byte: u8) {
+        self.text[row * self.columns + column] = byte;
+    }
+
+    fn scroll(&mut self) {
+        self.text.copy_within(self.columns.., 0);
+        let last = self.text.len() - self.columns;
+        self.text[last..].fill(b' ');
+    }
+}
+
 impl Sink for Framebuffer {
     fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            match byte {
-                b'\n' => self.newline(),
-                b'\r' => self.column = 0,
-                b'\t' => self.column = (self.column + 8) & !7,
-                8 => self.column = self.column.saturating_sub(1),
-                0..=31 => {}
-                _ => {
-                    self.text[self.row * self.columns + self.column] = byte;
-                    self.column += 1;
-                }
-            }
-            if self.column >= self.columns {
-                self.newline();
-            }
-        }
+        let mut cursor = self.cursor;
+        cursor.write(bytes, self);
+        self.cursor = cursor;
         self.refresh();
     }
 }
@@ -198,7 +183,7 @@ mod tests {
     fn draws_in_every_depth_and_scrolls() {
         for depth in [16, 24, 32] {
             let mut screen = Framebuffer::open(&info(depth)).unwrap();
-            assert_eq!((screen.columns, screen.rows), (8, 2));
+            assert_eq!((screen.columns, screen.text.len()), (8, 16));
             screen.write(b"A\nB\nC");
             assert_eq!(&screen.shown, b"B       C       ");
             // Row 1 of 'C' (glyph row 0) has its first lit pixels at x = 2.

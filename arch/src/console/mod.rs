@@ -5,6 +5,7 @@
 
 pub mod framebuffer;
 pub mod serial;
+mod text;
 pub mod vga;
 
 use framebuffer::{Framebuffer, FramebufferInfo};

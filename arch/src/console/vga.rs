@@ -1,6 +1,7 @@
 //! The 80x25 VGA text screen at physical `0xb8000` (IBM VGA; CRT controller at ports 0x3d4/0x3d5).
 
 use super::Sink;
+use super::text::{Cells, Cursor};
 use crate::hw::{self, Mmio};
 
 const TEXT_MEMORY: u64 = 0xb_8000;
@@ -12,8 +13,7 @@ const ATTRIBUTE: u16 = 0x0700;
 /// The text screen; output starts on a cleared screen and scrolls.
 pub struct VgaText {
     memory: Mmio,
-    row: usize,
-    column: usize,
+    cursor: Cursor,
 }
 
 impl VgaText {
@@ -21,8 +21,7 @@ impl VgaText {
     pub fn open() -> Option<Self> {
         let screen = Self {
             memory: Mmio::map(TEXT_MEMORY, (COLUMNS * ROWS * 2) as u64)?,
-            row: 0,
-            column: 0,
+            cursor: Cursor::new(ROWS, COLUMNS),
         };
         for row in 0..ROWS {
             screen.clear_row(row);
@@ -33,30 +32,17 @@ impl VgaText {
 
     fn clear_row(&self, row: usize) {
         for column in 0..COLUMNS {
-            self.put(row, column, b' ');
+            self.show(row, column, b' ');
         }
     }
 
-    fn put(&self, row: usize, column: usize, byte: u8) {
+    fn show(&self, row: usize, column: usize, byte: u8) {
         self.memory
             .write16((row * COLUMNS + column) * 2, ATTRIBUTE | u16::from(byte));
     }
 
-    fn newline(&mut self) {
-        self.column = 0;
-        if self.row + 1 < ROWS {
-            self.row += 1;
-            return;
-        }
-        for offset in (0..(ROWS - 1) * COLUMNS * 2).step_by(4) {
-            self.memory
-                .write32(offset, self.memory.read32(offset + COLUMNS * 2));
-        }
-        self.clear_row(ROWS - 1);
-    }
-
     fn show_cursor(&self) {
-        let position = (self.row * COLUMNS + self.column) as u16;
+        let position = (self.cursor.row * COLUMNS + self.cursor.column) as u16;
         for (index, value) in [(0x0e, (position >> 8) as u8), (0x0f, position as u8)] {
             hw::outb(0x3d4, index);
             hw::outb(0x3d5, value);
@@ -64,24 +50,25 @@ impl VgaText {
     }
 }
 
+impl Cells for VgaText {
+    fn put(&mut self, row: usize, column: usize, byte: u8) {
+        self.show(row, column, byte);
+    }
+
+    fn scroll(&mut self) {
+        for offset in (0..(ROWS - 1) * COLUMNS * 2).step_by(4) {
+            self.memory
+                .write32(offset, self.memory.read32(offset + COLUMNS * 2));
+        }
+        self.clear_row(ROWS - 1);
+    }
+}
+
 impl Sink for VgaText {
     fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            match byte {
-                b'\n' => self.newline(),
-                b'\r' => self.column = 0,
-                b'\t' => self.column = (self.column + 8) & !7,
-                8 => self.column = self.column.saturating_sub(1),
-                0..=31 => {}
-                _ => {
-                    self.put(self.row, self.column, byte);
-                    self.column += 1;
-                }
-            }
-            if self.column >= COLUMNS {
-                self.newline();
-            }
-        }
+        let mut cursor = self.cursor;
+        cursor.write(bytes, self);
+        self.cursor = cursor;
         self.show_cursor();
     }
 }
@@ -107,7 +94,7 @@ mod tests {
         assert_eq!(line(&screen, 0), "line 6");
         assert_eq!(line(&screen, 23), "line 29");
         screen.write(&[b'x'; 81]);
-        assert_eq!((screen.row, screen.column), (24, 1));
+        assert_eq!((screen.cursor.row, screen.cursor.column), (24, 1));
         assert_eq!(line(&screen, 24), "x");
     }
 }
