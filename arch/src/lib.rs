@@ -12,6 +12,7 @@ pub mod addr;
 pub mod apic;
 pub mod backtrace;
 pub mod boot;
+pub mod build_info;
 pub mod clock;
 pub mod console;
 pub mod cpu;

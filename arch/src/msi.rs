@@ -205,17 +205,26 @@ impl MsixCapability {
         })
     }
 
-    /// First and last byte address of the table and of the pending bits, given the bars' bases; dom0 must not write the
-    /// pages of the table.
-    pub fn table_range(&self) -> Option<(u64, u64)> {
-        let start = self
-            .function
-            .memory_bar(self.table_bar)?
-            .checked_add(self.table_offset.into())?;
-        Some((
-            start,
-            start.checked_add(u64::from(self.entries) * ENTRY_BYTES as u64 - 1)?,
-        ))
+    /// First and last byte address of the table and of the pending bits, where the functions' base address registers say
+    /// so: guests must not write the pages of either.
+    pub fn ranges(&self) -> [Option<(u64, u64)>; 2] {
+        let range = |bar, offset: u32, bytes: u64| {
+            let start = self.function.memory_bar(bar)?.checked_add(offset.into())?;
+            Some((start, start.checked_add(bytes - 1)?))
+        };
+        let entries = u64::from(self.entries).max(1);
+        [
+            range(
+                self.table_bar,
+                self.table_offset,
+                entries * ENTRY_BYTES as u64,
+            ),
+            range(
+                self.pending_bar,
+                self.pending_offset,
+                entries.div_ceil(64) * 8,
+            ),
+        ]
     }
 }
 
@@ -316,7 +325,8 @@ mod tests {
             (cap.entries, cap.table_bar, cap.table_offset),
             (4, 0, 0x2000)
         );
-        assert_eq!(cap.table_range(), Some((0xfe00_2000, 0xfe00_203f)));
+        let pending = Some((0xfe00_0000, 0xfe00_0007));
+        assert_eq!(cap.ranges(), [Some((0xfe00_2000, 0xfe00_203f)), pending]);
         let table = cap.map(0).unwrap();
         table.set_mask(3, true);
         table.set_message(3, compose(2, 0x55).unwrap());

@@ -15,6 +15,8 @@ pub enum Method {
     Keyboard,
     /// The chipset's reset control register at 0xcf9.
     Chipset,
+    /// The same register, with the power taken away for a moment.
+    PowerCycle,
     /// An exception that cannot be delivered.
     TripleFault,
 }
@@ -27,14 +29,21 @@ pub const METHODS: [Method; 4] = [
     Method::TripleFault,
 ];
 
-/// Resets the machine by every usual method in turn. The other CPUs should have been stopped.
-pub fn reboot() -> ! {
-    reboot_by(&METHODS)
-}
+/// Where firmware looks for the kind of restart, and the word that asks it to skip its memory tests (IBM PC BIOS data
+/// area).
+const RESET_FLAG: u64 = 0x472;
+const WARM: u16 = 0x1234;
 
-/// Resets the machine by the given methods in turn, and then by a triple fault, which cannot fail.
-pub fn reboot_by(methods: &[Method]) -> ! {
-    for &method in methods {
+/// Resets the machine: by `first` if given, then by every usual method in turn, in the end by a triple fault, which
+/// cannot fail. `warm` asks firmware to skip its memory tests. The other CPUs should have been stopped.
+pub fn reboot(first: Option<Method>, warm: bool) -> ! {
+    // Before there is a clock there may be no mappings either.
+    if crate::clock::calibration().is_some()
+        && let Ok(area) = ioremap(PhysAddr(RESET_FLAG & !0xfff), 0x1000, CacheMode::WriteBack)
+    {
+        area.write16((RESET_FLAG & 0xfff) as usize, if warm { WARM } else { 0 });
+    }
+    for method in first.into_iter().chain(METHODS) {
         attempt(method);
         // Give the reset 100 ms to arrive.
         crate::clock::delay(100_000_000);
@@ -67,6 +76,12 @@ fn attempt(method: Method) {
             port::outb(0xcf9, keep | 2);
             crate::clock::delay(50_000);
             port::outb(0xcf9, keep | 6);
+        }
+        Method::PowerCycle => {
+            let keep = port::inb(0xcf9) & !0x0e;
+            port::outb(0xcf9, keep | 0x0a);
+            crate::clock::delay(50_000);
+            port::outb(0xcf9, keep | 0x0e);
         }
         Method::TripleFault => triple_fault(),
     }

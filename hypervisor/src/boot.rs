@@ -10,8 +10,8 @@ use arch::sync::Once;
 
 use crate::host::{self, Host, host};
 use crate::mm::{self, Constraint, MapEntry, PageInfo};
-use crate::options::Options;
-use crate::{console, dom0, domain, irq, percpu, pv, sched, time};
+use crate::options::{Options, Scrub, Tsc};
+use crate::{console, dom0, domain, fault, irq, percpu, pv, sched, shutdown, time};
 
 /// What start-up passes from the boot stack to the main stack.
 struct Boot {
@@ -21,15 +21,16 @@ struct Boot {
 
 static BOOT: Once<Boot> = Once::new();
 
-/// Says why the machine cannot be started, and stops.
+/// Says why the machine cannot be started, and restarts or halts it as configured.
 fn fail(args: core::fmt::Arguments<'_>) -> ! {
-    log::error!("{args}; halted");
-    arch::cpu::halt_forever()
+    log::error!("{args}");
+    shutdown::after_failure(|line| log::error!("{line}"))
 }
 
 /// The boot CPU, on the boot stack, with the loader's information copied out.
-pub fn boot(info: &'static BootInfo) -> ! {
+pub fn boot(info: &'static mut BootInfo) -> ! {
     let options = Options::parse(info.command_line());
+    shutdown::configure(&options);
     console::start(&options);
     log::info!(
         "Oxen {} started by {:?}",
@@ -46,6 +47,8 @@ pub fn boot(info: &'static BootInfo) -> ! {
     unused.set(Cr4::SMAP, !options.smap);
     arch::cpu::control::withhold(unused);
     arch::cpu::control::init();
+    limit_memory(info, &options);
+    let info: &'static BootInfo = info;
     let mut memory = EarlyMemory::new(info);
     let usable: u64 = memory.free_bytes();
     if usable < 48 << 20 {
@@ -81,7 +84,10 @@ pub fn boot(info: &'static BootInfo) -> ! {
         log::warn!("{error}");
     }
     let mut layout = layout;
-    layout.denied = denied(acpi);
+    layout.denied = denied(info, acpi);
+    crate::numa::configure(options.numa);
+    layout.nodes = crate::numa::ranges(acpi);
+    layout.dirty = options.scrub != Scrub::Never;
     layout.free = memory
         .free_ranges()
         .map(|r| frames(r.start, r.end))
@@ -116,6 +122,21 @@ fn zeroed_page() -> Option<Mfn> {
 
 fn give_pages(start: Mfn, order: u32) {
     host().mm.free_hypervisor_frames(start, order);
+}
+
+/// Leaves RAM out as the options say.
+fn limit_memory(info: &mut BootInfo, options: &Options) {
+    let by_amount = options
+        .available_limit
+        .map(|bytes| info.end_of_first(bytes));
+    let limits = [options.memory_limit, by_amount];
+    if let Some(end) = limits.into_iter().flatten().min() {
+        let forgotten = info.limit_memory(end);
+        log::info!(
+            "memory: {} MiB from {end:#x} on are not used",
+            forgotten >> 20
+        );
+    }
 }
 
 /// Whole frames of a byte range.
@@ -176,11 +197,42 @@ fn memory_layout(info: &BootInfo, memory: &mut EarlyMemory) -> mm::Layout {
     }
 }
 
-/// Device frames that no guest may map: the interrupt controllers, which the hypervisor drives.
-fn denied(acpi: &Acpi) -> Vec<Range<u64>> {
+/// The addresses to which devices write their interrupt messages (Intel SDM 3A, 11.11).
+const MESSAGE_WINDOW: Range<u64> = 0xfee0_0000..0xfef0_0000;
+
+/// Bytes below the end of the address space that AMD's processor interconnect uses for itself (HyperTransport I/O Link
+/// Specification, address map).
+const HYPERTRANSPORT: u64 = 12 << 30;
+
+/// Device frames that no guest may map: the interrupt controllers, which the hypervisor drives, and where messages to
+/// them go.
+fn denied(info: &BootInfo, acpi: &Acpi) -> Vec<Range<u64>> {
     let page = |address: u64| address >> PAGE_SHIFT..(address >> PAGE_SHIFT) + 1;
-    let mut ranges = alloc::vec![page(acpi.local_apic_address)];
+    let mut ranges = alloc::vec![
+        page(acpi.local_apic_address),
+        frames(MESSAGE_WINDOW.start, MESSAGE_WINDOW.end)
+    ];
     ranges.extend(acpi.io_apics.iter().map(|io| page(io.address)));
+    let features = arch::cpu::features();
+    if features.vendor == arch::cpu::Vendor::Amd {
+        // The interconnect's special cycles, at the end of what older families address and of what newer ones can.
+        let signature = arch::cpu::cpuid(1, 0).eax;
+        let family = (signature >> 8 & 0xf) + (signature >> 20 & 0xff);
+        let bits = if family < 0x17 {
+            40
+        } else {
+            features.phys_bits
+        };
+        let end = 1u64 << bits.clamp(40, 52);
+        ranges.push(frames(end - HYPERTRANSPORT, end));
+    }
+    let unusable = info
+        .memory()
+        .iter()
+        .filter(|r| r.kind == RegionKind::Unusable);
+    ranges.extend(
+        unusable.map(|r| r.start.max(1 << 20) >> PAGE_SHIFT..r.end.div_ceil(1 << PAGE_SHIFT)),
+    );
     ranges
 }
 
@@ -188,15 +240,14 @@ fn denied(acpi: &Acpi) -> Vec<Range<u64>> {
 fn on_main_stack() -> ! {
     let Boot { info, options } = BOOT.get().expect("set before");
     let acpi = arch::acpi::get();
-    match arch::clock::init(acpi) {
-        Ok(calibration) => log::info!("clock: {calibration:?}"),
-        Err(error) => fail(format_args!("no usable clock: {error:?}")),
-    }
+    console::enlarge_ring(options);
+    start_clock(acpi, options);
     crate::control::set_command_line(&options.text);
     if let Some(table) = info.efi_system_table.and_then(arch::boot::system_table) {
         crate::control::set_efi(table);
     }
-    crate::shutdown::set_noreboot(options.no_reboot);
+    fault::configure(options.nmi);
+    sched::idle::configure(options);
     log::info!(
         "memory: {} MiB, {} MiB free",
         host().mm.total_pages() >> 8,
@@ -208,11 +259,62 @@ fn on_main_stack() -> ! {
         arch::ioapic::gsi_end()
     );
     irq::init(acpi);
+    // The clock's reference; whoever writes there stops it. (dom0 learns the time from the hypervisor.)
+    if let Some(hpet) = acpi.hpet {
+        let page = arch::addr::PhysAddr(hpet).mfn();
+        host().mm.protect_device(page, page);
+    }
     listen(acpi);
-    sched::cpu_up();
+    time::watchdog::configure(options.watchdog);
+    sched::cpu_up(acpi_id(acpi));
     let cpus = start_cpus(acpi, options);
+    time::guest_clock::settled();
     build_dom0(info, options, cpus);
+    clear_memory(options);
     arch::entry::start(enter)
+}
+
+fn start_clock(acpi: &Acpi, options: &Options) {
+    let calibration = match arch::clock::init(acpi, options.clocksource) {
+        Ok(calibration) => calibration,
+        Err(error) => fail(format_args!("no usable clock: {error:?}")),
+    };
+    log::info!("clock: {calibration:?}");
+    if let Some(wanted) = options.clocksource
+        && wanted != calibration.reference
+    {
+        log::warn!(
+            "clocksource: no {wanted}; {} is used",
+            calibration.reference
+        );
+    }
+    if options.tsc == Tsc::Distrust && !arch::clock::distrust_tsc() {
+        log::warn!("tsc=unstable: there is no other clock");
+    }
+}
+
+/// What ACPI calls this CPU.
+fn acpi_id(acpi: &Acpi) -> Option<u32> {
+    let id = arch::apic::id();
+    let processor = acpi.processors.iter().find(|p| p.apic_id == id);
+    processor.map(|p| p.acpi_uid)
+}
+
+/// Clears free memory that an earlier system may have used, or says who will.
+fn clear_memory(options: &Options) {
+    let pages = host().mm.dirty_pages();
+    match options.scrub {
+        Scrub::Never => {
+            log::warn!("bootscrub=0: guests may see what an earlier system left in memory")
+        }
+        Scrub::Idle => log::info!("{} MiB of free memory are cleared in idle time", pages >> 8),
+        Scrub::AtBoot => {
+            while host().mm.scrub_some() {
+                arch::tlb::service_pending();
+            }
+            log::info!("{} MiB of free memory cleared", pages >> 8);
+        }
+    }
 }
 
 /// Lets the serial ports interrupt when characters arrive.
@@ -237,11 +339,13 @@ fn listen(acpi: &Acpi) {
 fn start_cpus(acpi: &Acpi, options: &Options) -> u32 {
     let boot_cpu = arch::apic::id();
     let wanted = options.max_cpus.unwrap_or(u32::MAX).max(1);
+    let threads = crate::control::Split::detect();
     let mut next = 1;
     for processor in acpi
         .processors
         .iter()
         .filter(|p| p.enabled && p.apic_id != boot_cpu)
+        .filter(|p| options.smt || threads.is_first_thread(p.apic_id))
     {
         if next as u32 >= wanted || next >= arch::percpu::MAX_CPUS {
             break;
@@ -252,7 +356,10 @@ fn start_cpus(acpi: &Acpi, options: &Options) -> u32 {
                 arch::smp::start(next, processor.apic_id).map_err(|error| alloc::format!("{error}"))
             });
         match started {
-            Ok(()) => next += 1,
+            Ok(()) => {
+                compare_counters(next, options.tsc);
+                next += 1;
+            }
             Err(error) => {
                 log::error!(
                     "CPU with APIC id {}: {error}; going on without it",
@@ -265,6 +372,32 @@ fn start_cpus(acpi: &Acpi, options: &Options) -> u32 {
     arch::smp::finish();
     log::info!("{next} CPU(s)");
     next as u32
+}
+
+/// Largest step back between two CPUs' counters, in ticks, that is taken for noise: none can be seen by a guest.
+const SKEW_TOLERATED: u64 = 0;
+
+/// Looks whether the CPU just started and this one count alike; if not, the time-stamp counter is no clock.
+fn compare_counters(cpu: usize, tsc: Tsc) {
+    match arch::clock::check_against_peer() {
+        None => log::warn!("CPU {cpu} did not come to compare its time-stamp counter"),
+        Some(step) if step > SKEW_TOLERATED && arch::clock::tsc_stable() => {
+            if tsc == Tsc::Trust {
+                log::warn!(
+                    "CPU {cpu}'s time-stamp counter is {step} ticks behind; trusted all the same"
+                );
+            } else if arch::clock::distrust_tsc() {
+                log::warn!(
+                    "CPU {cpu}'s time-stamp counter is {step} ticks behind: it is not the clock any more"
+                );
+            } else {
+                log::warn!(
+                    "CPU {cpu}'s time-stamp counter is {step} ticks behind, but there is no other clock"
+                );
+            }
+        }
+        Some(_) => {}
+    }
 }
 
 extern "C" fn enter(frame: &mut arch::entry::TrapFrame) {
@@ -284,9 +417,10 @@ fn build_dom0(info: &'static BootInfo, options: &Options, cpus: u32) {
         start: m.start,
         len: m.len,
     });
+    let command_line = alloc::format!("{} {}", info.module_command_line(kernel), options.dom0_args);
     let request = dom0::Request {
         image,
-        command_line: info.module_command_line(kernel),
+        command_line: command_line.trim(),
         ramdisk,
         options,
         cpus,
@@ -325,8 +459,10 @@ fn build_dom0(info: &'static BootInfo, options: &Options, cpus: u32) {
 /// Another CPU, on its main stack, tables loaded.
 pub fn ap(cpu: usize) -> ! {
     percpu::install(cpu);
-    arch::apic::init_ap(arch::acpi::get());
-    sched::cpu_up();
+    let acpi = arch::acpi::get();
+    arch::apic::init_ap(acpi);
+    let _ = arch::clock::check_against_peer();
+    sched::cpu_up(acpi_id(acpi));
     arch::entry::start(enter)
 }
 
@@ -339,6 +475,7 @@ pub fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
             arch::percpu::cpu_id(),
             arch::backtrace::Trace::here()
         ));
+        shutdown::after_failure(console::emergency);
     }
     arch::cpu::halt_forever()
 }

@@ -2,6 +2,7 @@
 
 use arch::entry::TrapFrame;
 
+use crate::options::OnNmi;
 use crate::percpu;
 use crate::pv::trap::vector;
 
@@ -45,15 +46,32 @@ fn ldt_page(_frame: &TrapFrame) -> bool {
 }
 
 /// A non-maskable interrupt: from the hardware (reported, then as configured) or from another CPU that panicked.
-pub fn nmi(_frame: &TrapFrame) {
+pub fn nmi(frame: &TrapFrame) {
     if crate::fault::panicking() {
         arch::cpu::halt_forever();
     }
+    crate::time::watchdog::nmi(frame);
     // System control port B: bit 7 memory parity (SERR), bit 6 I/O check.
     let reason = arch::cpu::port::inb(0x61);
-    if reason & 0xc0 != 0 {
+    if reason & 0xc0 == 0 {
+        return;
+    }
+    let on_error = ON_NMI.load(core::sync::atomic::Ordering::Relaxed);
+    if on_error != OnNmi::Ignore as u8 {
         crate::console::emergency(format_args!("NMI: system control port says {reason:#x}"));
     }
+    if on_error == OnNmi::Fatal as u8 {
+        panic!("NMI for a parity or I/O error, and nmi=fatal");
+    }
+}
+
+/// What parity and I/O errors do: an [`OnNmi`].
+static ON_NMI: core::sync::atomic::AtomicU8 =
+    core::sync::atomic::AtomicU8::new(OnNmi::Report as u8);
+
+/// Keeps what the options say about NMIs.
+pub fn configure(on_nmi: OnNmi) {
+    ON_NMI.store(on_nmi as u8, core::sync::atomic::Ordering::Relaxed);
 }
 
 /// A machine check: fatal, with everything that the banks say.

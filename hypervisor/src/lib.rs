@@ -23,6 +23,7 @@ pub mod hypercall;
 pub mod irq;
 pub mod loader;
 pub mod mm;
+pub mod numa;
 pub mod options;
 pub mod percpu;
 pub mod preempt;

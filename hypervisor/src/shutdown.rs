@@ -1,15 +1,63 @@
 //! The end: power-off, reboot, and what follows a crash of dom0.
 
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
-use crate::host::host;
+use arch::power::Method;
 
-/// Do not reboot after a crash (option `noreboot`).
+use crate::options::{Options, RebootMethod};
+
+/// Do not reboot after a crash (options `noreboot`, `reboot=no`).
 static NOREBOOT: AtomicBool = AtomicBool::new(false);
+/// A warm restart (`reboot=warm`).
+static WARM: AtomicBool = AtomicBool::new(false);
+/// The method to try first: an index of [`FIRST`].
+static METHOD: AtomicU8 = AtomicU8::new(0);
 
-/// Sets whether the host stays halted after a crash.
-pub fn set_noreboot(value: bool) {
-    NOREBOOT.store(value, Ordering::Relaxed);
+/// Methods and what messages call them.
+const FIRST: [(Option<Method>, &str); 6] = [
+    (None, "every method in turn"),
+    (Some(Method::Acpi), "the ACPI reset register"),
+    (Some(Method::Keyboard), "the keyboard controller"),
+    (Some(Method::TripleFault), "a triple fault"),
+    (Some(Method::Chipset), "port 0xcf9"),
+    (Some(Method::PowerCycle), "a power cycle through port 0xcf9"),
+];
+
+fn method() -> (Option<Method>, &'static str) {
+    let index = usize::from(METHOD.load(Ordering::Relaxed));
+    FIRST.get(index).copied().unwrap_or(FIRST[0])
+}
+
+/// Keeps what the options say about the end.
+pub fn configure(options: &Options) {
+    NOREBOOT.store(options.no_reboot, Ordering::Relaxed);
+    WARM.store(options.warm_reboot, Ordering::Relaxed);
+    let method = match options.reboot {
+        RebootMethod::Default => 0,
+        RebootMethod::Acpi => 1,
+        RebootMethod::Keyboard => 2,
+        RebootMethod::TripleFault => 3,
+        RebootMethod::Pci => 4,
+        RebootMethod::Power => 5,
+    };
+    METHOD.store(method, Ordering::Relaxed);
+}
+
+/// Restarts the machine as configured.
+pub fn restart() -> ! {
+    arch::power::reboot(method().0, WARM.load(Ordering::Relaxed))
+}
+
+/// What follows a failure that the hypervisor cannot go on from: a restart after five seconds, or a halt if the
+/// options say so. `say` prints a line.
+pub fn after_failure(say: impl FnOnce(core::fmt::Arguments<'_>)) -> ! {
+    if NOREBOOT.load(Ordering::Relaxed) {
+        say(format_args!("'noreboot' is set: the machine halts"));
+        halt()
+    }
+    say(format_args!("rebooting in 5 seconds by {}", method().1));
+    arch::clock::delay(5_000_000_000);
+    restart()
 }
 
 /// Why a domain shut down: `SHUTDOWN_*` of public sched.h.
@@ -25,7 +73,6 @@ pub mod reason {
 
 /// dom0 shut down: the host follows.
 pub fn shutdown_host(why: u32) -> ! {
-    let _ = host();
     match why {
         reason::POWEROFF => {
             log::info!("dom0 halted: halting the machine");
@@ -37,11 +84,11 @@ pub fn shutdown_host(why: u32) -> ! {
         }
         reason::REBOOT => {
             log::info!("dom0 shut down: rebooting the machine");
-            arch::power::reboot()
+            restart()
         }
         reason::WATCHDOG => {
             log::error!("dom0's watchdog expired: rebooting the machine");
-            arch::power::reboot()
+            restart()
         }
         other => {
             log::info!("dom0 shut down for reason {other}: rebooting the machine");
@@ -55,14 +102,5 @@ fn halt() -> ! {
 }
 
 fn after_crash() -> ! {
-    if NOREBOOT.load(Ordering::Relaxed) {
-        log::error!("'noreboot' is set: the machine halts");
-        halt()
-    }
-    log::error!("rebooting in 5 seconds");
-    let end = arch::clock::now() + 5_000_000_000;
-    while arch::clock::now() < end {
-        core::hint::spin_loop();
-    }
-    arch::power::reboot()
+    after_failure(|line| log::error!("{line}"))
 }

@@ -5,6 +5,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use super::registers as reg;
 use super::vectors;
 use crate::hw;
+use crate::percpu::MAX_CPUS;
 
 const TSC_DEADLINE_MSR: u32 = 0x6e0;
 /// Divide by one.
@@ -20,6 +21,8 @@ pub enum TimerKind {
 }
 
 static DEADLINE: AtomicBool = AtomicBool::new(false);
+/// CPUs whose timer is set up for TSC deadlines.
+static IN_DEADLINE_MODE: [AtomicBool; MAX_CPUS] = [const { AtomicBool::new(false) }; MAX_CPUS];
 
 /// The kind in use.
 pub fn timer_kind() -> TimerKind {
@@ -30,7 +33,7 @@ pub fn timer_kind() -> TimerKind {
     }
 }
 
-/// Chooses the kind for all CPUs, once, after calibration and before other CPUs start. TSC deadlines need the
+/// Chooses the kind for all CPUs; those that run follow when they arm their timer next. TSC deadlines need the
 /// processor's support and a stable TSC.
 pub fn set_timer_kind(kind: TimerKind) {
     DEADLINE.store(kind == TimerKind::TscDeadline, Ordering::Relaxed);
@@ -46,6 +49,9 @@ pub(super) fn init_cpu() {
         0
     };
     reg::write(reg::LVT_TIMER, mode | u32::from(vectors::TIMER));
+    if let Some(me) = IN_DEADLINE_MODE.get(crate::percpu::cpu_id()) {
+        me.store(mode != 0, Ordering::Relaxed);
+    }
     if mode != 0 && !reg::x2apic() {
         // The xAPIC's mode change must be seen before the deadline is written (SDM 11.5.4.1).
         hw::fence();
@@ -54,7 +60,14 @@ pub(super) fn init_cpu() {
 
 /// Arms this CPU's timer: for `tsc` with TSC deadlines, else `count` APIC clocks from now. Replaces what was armed.
 pub(crate) fn arm(tsc: u64, count: u32) {
-    match timer_kind() {
+    let kind = timer_kind();
+    if IN_DEADLINE_MODE
+        .get(crate::percpu::cpu_id())
+        .is_some_and(|mode| mode.load(Ordering::Relaxed) != (kind == TimerKind::TscDeadline))
+    {
+        init_cpu();
+    }
+    match kind {
         TimerKind::TscDeadline => hw::wrmsr(TSC_DEADLINE_MSR, tsc.max(1)),
         TimerKind::OneShot => reg::write(reg::TIMER_INITIAL, count.max(1)),
     }

@@ -59,6 +59,11 @@ multiboot2_end:
     .long 4, 4, 18                      // XEN_ELFNOTE_PHYS32_ENTRY
     .asciz "Xen"
     .long pvh_start - {base}
+    .long 4, 20, 3                      // NT_GNU_BUILD_ID; `./x build` writes the value
+    .asciz "GNU"
+.global oxen_build_id
+oxen_build_id:
+    .skip 20
 
 .section .boot.text, "ax"
 .code32

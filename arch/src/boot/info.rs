@@ -160,6 +160,22 @@ impl BootInfo {
         self.map.regions()
     }
 
+    /// Forgets RAM from physical address `end` on (options `mem=`, `availmem=`), but none that holds a module or lies
+    /// below the image's end. Returns the bytes forgotten.
+    pub fn limit_memory(&mut self, end: u64) -> u64 {
+        let image = crate::paging::image_range().end;
+        let modules = self.modules().iter();
+        let needed = modules.map(|m| m.start.get().saturating_add(m.len));
+        let end = needed.fold(end.max(image), u64::max);
+        self.map.limit_ram(end & !0xfff)
+    }
+
+    /// The address below which there are so many bytes of RAM.
+    #[must_use]
+    pub fn end_of_first(&self, bytes: u64) -> u64 {
+        self.map.end_of_first(bytes)
+    }
+
     /// Physical ranges in use although the memory map calls them RAM: the image, the modules, page 0, and what lies
     /// between the end of conventional memory and 1 MiB. Not sorted; ranges may touch.
     pub fn reserved(&self) -> impl Iterator<Item = PhysRange> + '_ {

@@ -146,6 +146,40 @@ impl<const N: usize> MemoryMap<N> {
         Ok(())
     }
 
+    /// Forgets RAM from `end` on. The map must be normalised. Returns the bytes forgotten.
+    pub(super) fn limit_ram(&mut self, end: u64) -> u64 {
+        let mut forgotten = 0;
+        let mut kept = 0;
+        for i in 0..self.used {
+            let mut region = self.regions[i];
+            if region.kind == RegionKind::Ram && region.end > end {
+                let cut = region.start.max(end);
+                forgotten += region.end - cut;
+                region.end = cut;
+                if region.start == cut {
+                    continue;
+                }
+            }
+            self.regions[kept] = region;
+            kept += 1;
+        }
+        self.used = kept;
+        forgotten
+    }
+
+    /// The address below which lie so many bytes of RAM.
+    pub(super) fn end_of_first(&self, bytes: u64) -> u64 {
+        let mut left = bytes;
+        for region in self.regions().iter().filter(|r| r.kind == RegionKind::Ram) {
+            let size = region.end - region.start;
+            if size >= left {
+                return region.start + left;
+            }
+            left -= size;
+        }
+        u64::MAX
+    }
+
     /// Sorts the regions and resolves overlaps: a byte has the kind of highest rank that anyone claims for it.
     pub(super) fn normalise(&mut self) -> Result<(), BootError> {
         let mut out = Self::new();

@@ -91,7 +91,7 @@ unsafe extern "C" {
         improper_ctypes,
         reason = "both sides are Rust; a reference is an address"
     )]
-    safe fn oxen_boot(info: &'static BootInfo) -> !;
+    safe fn oxen_boot(info: &'static mut BootInfo) -> !;
 }
 
 /// Called by the entry code on the boot stack, in the higher half, with the loader's magic and information address.
@@ -141,14 +141,14 @@ pub fn early_print(args: fmt::Arguments<'_>) {
 }
 
 /// Names the hypervisor's entry points to this crate:
-/// `boot`: `fn(&'static BootInfo) -> !` on the boot CPU; `ap`: `fn(usize) -> !` on every further one (its number);
+/// `boot`: `fn(&'static mut BootInfo) -> !` on the boot CPU; `ap`: `fn(usize) -> !` on every further one (its number);
 /// `trap`, `syscall`, `iret_fault`: `fn(&mut TrapFrame)`, see [`crate::entry`].
 #[macro_export]
 macro_rules! entry_points {
     (boot = $boot:path, ap = $ap:path, trap = $trap:path, syscall = $syscall:path, iret_fault = $iret:path $(,)?) => {
         #[allow(unsafe_code)]
         #[unsafe(no_mangle)]
-        extern "C" fn oxen_boot(info: &'static $crate::boot::BootInfo) -> ! {
+        extern "C" fn oxen_boot(info: &'static mut $crate::boot::BootInfo) -> ! {
             $boot(info)
         }
         #[allow(unsafe_code)]

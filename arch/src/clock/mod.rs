@@ -113,10 +113,12 @@ impl Counters for MachineCounters {
     }
 }
 
-fn measure(acpi: &Acpi) -> Option<(Reference, Measured)> {
+fn measure(acpi: &Acpi, preferred: Option<ReferenceKind>) -> Option<(Reference, Measured)> {
     apic::calibration_start();
     let mut inconsistent = None;
-    for reference in Reference::candidates(acpi) {
+    // Without a preference, those further down the list are not even touched.
+    let first = preferred.and_then(|kind| Reference::candidates(acpi).find(|r| r.kind == kind));
+    for reference in first.into_iter().chain(Reference::candidates(acpi)) {
         let known = Known {
             hz: reference.hz,
             mask: reference.mask,
@@ -159,10 +161,10 @@ fn tsc_invariant() -> bool {
 }
 
 /// Measures the counters, starts the clock at 0 and reads the wall clock. Takes about 2 ms. Once, on the boot CPU, after
-/// `apic::init_bsp` and before other CPUs start.
-pub fn init(acpi: &Acpi) -> Result<Calibration, ClockError> {
+/// `apic::init_bsp` and before other CPUs start. `preferred` is the counter of known rate to use, where it is there.
+pub fn init(acpi: &Acpi, preferred: Option<ReferenceKind>) -> Result<Calibration, ClockError> {
     let base = hw::rdtsc_ordered();
-    let (reference, measured) = measure(acpi).ok_or(ClockError::NoReference)?;
+    let (reference, measured) = measure(acpi, preferred).ok_or(ClockError::NoReference)?;
     let scale = TscScale::new(measured.tsc_hz, base, 0);
     TSC_BASE.store(base, Ordering::Relaxed);
     TSC_MUL.store(scale.mul, Ordering::Relaxed);
@@ -332,6 +334,14 @@ pub fn set_deadline(deadline: Option<u64>) {
 /// Busily waits; for start-up sequences of other CPUs and devices.
 pub fn delay(ns: u64) {
     if cfg!(not(target_os = "none")) {
+        return;
+    }
+    if CALIBRATION.get().is_none() {
+        // A failure at an early moment is about to restart the machine: no processor's counter runs at above 8 GHz.
+        let begun = hw::rdtsc();
+        while hw::rdtsc().wrapping_sub(begun) < ns.saturating_mul(8) {
+            core::hint::spin_loop();
+        }
         return;
     }
     let end = now().saturating_add(ns);

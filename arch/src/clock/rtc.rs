@@ -20,6 +20,30 @@ pub struct DateTime {
 }
 
 impl DateTime {
+    /// The date of so many seconds since 1970-01-01 00:00:00 UTC.
+    #[must_use]
+    pub fn from_unix_seconds(seconds: u64) -> Self {
+        let (days, second) = (seconds / 86_400 + 719_468, seconds % 86_400);
+        // Eras of 400 years, years that begin in March.
+        let (era, day) = (days / 146_097, days % 146_097);
+        let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+        let day = day - (365 * year + year / 4 - year / 100);
+        let month = (5 * day + 2) / 153;
+        let (month, carry) = if month < 10 {
+            (month + 3, 0)
+        } else {
+            (month - 9, 1)
+        };
+        Self {
+            year: u32::try_from(era * 400 + year + carry).unwrap_or(u32::MAX),
+            month: month as u8,
+            day: (day - (153 * ((month + 9) % 12) + 2) / 5 + 1) as u8,
+            hour: (second / 3600) as u8,
+            minute: (second / 60 % 60) as u8,
+            second: (second % 60) as u8,
+        }
+    }
+
     /// Seconds since 1970-01-01 00:00:00 UTC; `None` for a date that does not exist or lies before.
     pub fn unix_seconds(&self) -> Option<u64> {
         let leap = self.year.is_multiple_of(4) && !self.year.is_multiple_of(100)
@@ -138,6 +162,17 @@ fn decode(raw: [u8; 8], has_century: bool) -> Option<DateTime> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dates_and_seconds_are_inverse() {
+        for days in (0..200_000).step_by(13) {
+            let seconds = days * 86_400 + days % 86_399;
+            let date = DateTime::from_unix_seconds(seconds);
+            assert_eq!(date.unix_seconds(), Some(seconds), "{date:?}");
+        }
+        let leap = DateTime::from_unix_seconds(951_782_400);
+        assert_eq!((leap.year, leap.month, leap.day), (2000, 2, 29));
+    }
 
     fn at(year: u32, month: u8, day: u8, hour: u8, minute: u8, second: u8) -> Option<u64> {
         DateTime {

@@ -82,7 +82,7 @@ pub struct Features {
     pub x2apic: bool,
     /// Machine-check architecture.
     pub machine_check: bool,
-    /// A hypervisor is below (only used for messages).
+    /// A hypervisor is below.
     pub hypervised: bool,
     /// The time-stamp counter runs at one rate in all P-, C- and T-states.
     pub invariant_tsc: bool,

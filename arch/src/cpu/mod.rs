@@ -39,7 +39,7 @@ pub fn wait_for_interrupt() {
 }
 
 /// Sleeps as [`wait_for_interrupt`], in the C-state that the MWAIT hint names, unless `word` differs from `unless`.
-/// A write to `word` by another CPU ends it too. Only where [`mwait_usable`].
+/// A write to `word` by another CPU ends it too. Only where [`Features::mwait`] is set.
 #[inline]
 pub fn mwait(word: &core::sync::atomic::AtomicU32, unless: u32, hint: u32) {
     #[cfg(target_os = "none")]
@@ -49,10 +49,10 @@ pub fn mwait(word: &core::sync::atomic::AtomicU32, unless: u32, hint: u32) {
             core::arch::asm!("monitor", in("rax") word.as_ptr(), in("ecx") 0, in("edx") 0, options(nostack));
         }
         if word.load(core::sync::atomic::Ordering::SeqCst) == unless {
-            // SAFETY: ECX bit 0 lets a masked interrupt end the wait; STI then takes it, as in `wait_for_interrupt`.
+            // SAFETY: as in `wait_for_interrupt`: STI holds an interrupt off until MWAIT has begun, and ends it then.
+            // So no extension by which masked interrupts end it is needed (not every processor has it).
             unsafe {
-                core::arch::asm!("mwait", in("eax") hint, in("ecx") 1, options(nostack));
-                core::arch::asm!("sti", "nop", "cli");
+                core::arch::asm!("sti", "mwait", "cli", in("eax") hint, in("ecx") 0);
             }
         }
     }
@@ -63,11 +63,28 @@ pub fn mwait(word: &core::sync::atomic::AtomicU32, unless: u32, hint: u32) {
     }
 }
 
-/// Whether [`mwait`] works here: MONITOR exists, and a masked interrupt ends MWAIT.
+/// MWAIT hints of the idle states of this CPU, the shallowest first, with the C-state each belongs to (Intel SDM 2A, CPUID
+/// leaf 5: sub-states of C0 to C7 in four bits each). States that stop the local APIC timer are left out. Empty
+/// without MONITOR.
 #[must_use]
-pub fn mwait_usable() -> bool {
-    let f = features();
-    f.mwait && f.mwait_interrupt_break
+pub fn mwait_states() -> [Option<(u8, u32)>; 7] {
+    let mut states = [None; 7];
+    if !features().mwait {
+        return states;
+    }
+    // Always a state of its own, whatever the leaf says; on AMD the leaf says nothing more.
+    states[0] = Some((1, 0));
+    if cpuid(0, 0).eax < 5 || cpuid(5, 0).ecx & 1 == 0 {
+        return states;
+    }
+    let counts = cpuid(5, 0).edx;
+    let timer_runs_on = cpuid(0, 0).eax >= 6 && cpuid(6, 0).eax & 1 << 2 != 0;
+    for state in 2..=7u8 {
+        if timer_runs_on && counts >> (4 * state) & 0xf != 0 {
+            states[usize::from(state - 1)] = Some((state, u32::from(state - 1) << 4));
+        }
+    }
+    states
 }
 
 /// Takes pending interrupts, if there are any: a short window in long work of the idle loop.

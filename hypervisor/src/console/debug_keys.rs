@@ -286,7 +286,7 @@ fn clock() {
 }
 
 fn reboot() {
-    arch::power::reboot();
+    crate::shutdown::restart();
 }
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ fn write(cmd: u64, count: u32, buffer: u64) -> Return {
             GuestHandle::new(buffer.wrapping_add(done.into())),
             &mut bytes[..part],
         )?;
-        arch::console::write_serial(&bytes[..part]);
+        super::write_from_dom0(&bytes[..part]);
         done += part as u32;
         if budget.spend(CHUNK_UNITS) && done < count {
             let next = buffer.wrapping_add(done.into());

@@ -7,7 +7,7 @@ use arch::boot::{BootInfo, FramebufferKind};
 use arch::console::framebuffer::FramebufferInfo;
 use arch::sync::SpinLock;
 
-use crate::options::{Consoles, Level, Options};
+use crate::options::{Consoles, Level, Options, Timestamps};
 
 /// Messages with this `log` target were caused by a guest: `guest_loglvl=` decides about them.
 pub const GUEST: &str = "guest";
@@ -17,8 +17,8 @@ static GUEST_LEVEL: AtomicU8 = AtomicU8::new(log::LevelFilter::Off as u8);
 /// Up to these levels, messages are printed at a bounded rate.
 static HOST_LIMITED: AtomicU8 = AtomicU8::new(log::LevelFilter::Info as u8);
 static GUEST_LIMITED: AtomicU8 = AtomicU8::new(log::LevelFilter::Warn as u8);
-/// Say when (`console_timestamps`).
-static TIMESTAMPS: AtomicBool = AtomicBool::new(false);
+/// Say when (`console_timestamps`): a [`Timestamps`].
+static TIMESTAMPS: AtomicU8 = AtomicU8::new(Timestamps::None as u8);
 /// A person asked: print everything.
 static ASKED: AtomicBool = AtomicBool::new(false);
 
@@ -128,10 +128,43 @@ impl Line {
     fn begin(&mut self) {
         self.used = 0;
         let _ = self.write_str("(XEN) ");
-        if TIMESTAMPS.load(Ordering::Relaxed) {
-            let now = arch::clock::now() / 1000;
-            let _ = write!(self, "[{:5}.{:06}] ", now / 1_000_000, now % 1_000_000);
-        }
+        self.stamp(TIMESTAMPS.load(Ordering::Relaxed));
+    }
+
+    /// Says when, in Xen's forms.
+    fn stamp(&mut self, form: u8) {
+        const DATE: u8 = Timestamps::Date as u8;
+        const DATE_MS: u8 = Timestamps::DateMs as u8;
+        const BOOT: u8 = Timestamps::Boot as u8;
+        const RAW: u8 = Timestamps::Raw as u8;
+        let _ = match form {
+            DATE | DATE_MS => {
+                // Nothing before the clock runs, as there is nothing to say.
+                let (seconds, ns) = arch::clock::wallclock_at_boot();
+                if seconds == 0 {
+                    return;
+                }
+                let since = arch::clock::now().saturating_add(ns.into());
+                let (at, ms) = (seconds + since / 1_000_000_000, since / 1_000_000 % 1000);
+                let d = arch::clock::rtc::DateTime::from_unix_seconds(at);
+                let (y, m) = (d.year, d.month);
+                let (day, h, min, s) = (d.day, d.hour, d.minute, d.second);
+                if form == DATE {
+                    write!(self, "[{y:04}-{m:02}-{day:02} {h:02}:{min:02}:{s:02}] ")
+                } else {
+                    write!(
+                        self,
+                        "[{y:04}-{m:02}-{day:02} {h:02}:{min:02}:{s:02}.{ms:03}] "
+                    )
+                }
+            }
+            BOOT => {
+                let now = arch::clock::now() / 1000;
+                write!(self, "[{:5}.{:06}] ", now / 1_000_000, now % 1_000_000)
+            }
+            RAW => write!(self, "[{:016x}] ", arch::cpu::rdtsc()),
+            _ => Ok(()),
+        };
     }
 
     fn end(&mut self) {
@@ -192,7 +225,8 @@ pub fn start(options: &Options) {
         filter(options.guest_log_level.limited) as u8,
         Ordering::Relaxed,
     );
-    TIMESTAMPS.store(options.timestamps, Ordering::Relaxed);
+    TIMESTAMPS.store(options.timestamps as u8, Ordering::Relaxed);
+    super::DOM0_TO_RING.store(options.console_to_ring, Ordering::Relaxed);
     super::input::configure(options.switch_char, options.input_to_hypervisor);
     static LOGGER: Logger = Logger;
     if log::set_logger(&LOGGER).is_ok() {

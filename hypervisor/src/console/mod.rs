@@ -11,6 +11,7 @@ pub mod ring;
 #[cfg(test)]
 mod tests;
 
+use alloc::vec::Vec;
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -20,21 +21,50 @@ pub use io::do_console_io;
 pub use logger::{GUEST, attach_screen, start};
 use ring::Ring;
 
+use crate::options::Options;
+
 /// Handle of the console in `Host`; its state is static (see above).
 #[derive(Default)]
 pub struct Console {}
 
 static RING: SpinLock<Ring> = SpinLock::new(Ring::new());
 
-/// Messages go to the ring only: dom0 owns the screen and asked for quiet (none does yet).
-static TO_SINKS: AtomicBool = AtomicBool::new(true);
+/// dom0's output goes into the ring, too (`console_to_ring`).
+static DOM0_TO_RING: AtomicBool = AtomicBool::new(false);
 
 /// Puts a message into the ring and on the sinks.
 fn write_message(bytes: &[u8]) {
     RING.lock().push(bytes);
-    if TO_SINKS.load(Ordering::Relaxed) {
-        arch::console::write(bytes);
+    arch::console::write(bytes);
+}
+
+/// Puts dom0's output on the serial ports, and where the options say so into the ring.
+fn write_from_dom0(bytes: &[u8]) {
+    arch::console::write_serial(bytes);
+    if DOM0_TO_RING.load(Ordering::Relaxed) {
+        RING.lock().push(bytes);
     }
+}
+
+/// Makes the ring as large as the options want (`conring_size=`, rounded up to a power of two); once there is a heap.
+pub fn enlarge_ring(options: &Options) {
+    let Some(wanted) = options.ring_size else {
+        return;
+    };
+    let size = wanted.next_power_of_two().min(ring::LARGEST.into()) as usize;
+    let mut memory = Vec::new();
+    if memory.try_reserve_exact(size).is_err() {
+        log::warn!("no memory for a console ring of {} KiB", size >> 10);
+        return;
+    }
+    memory.resize(size, 0);
+    RING.lock().grow(memory);
+    log::info!("console ring: {} KiB", RING.lock().size() >> 10);
+}
+
+/// Bytes that the ring keeps.
+pub fn ring_size() -> u32 {
+    RING.lock().size()
 }
 
 /// Reads from the ring (sysctl readconsole): from `index` if `incremental`, else from the oldest byte kept. Returns the

@@ -115,9 +115,19 @@ impl Split {
         }
     }
 
+    /// Whether it is the first thread of its core.
+    pub fn is_first_thread(self, apic_id: u32) -> bool {
+        self.thread(apic_id) == 0
+    }
+
     /// Core within the package.
     pub fn core(self, apic_id: u32) -> u32 {
         (apic_id & !(u32::MAX << self.package_bits)) >> self.thread_bits
+    }
+
+    /// Thread within the core.
+    pub fn thread(self, apic_id: u32) -> u32 {
+        apic_id & !(u32::MAX << self.thread_bits)
     }
 
     /// Package.

@@ -11,6 +11,7 @@ mod cpus;
 mod domain_info;
 mod domain_policy;
 mod domctl;
+mod mca;
 mod off;
 mod platform;
 mod policy;
@@ -21,9 +22,11 @@ mod versions;
 #[cfg(test)]
 mod tests;
 
+pub use cpus::Split;
 pub use domain_policy::DomainPolicy;
 pub(crate) use domctl::read_vnuma;
 pub use domctl::{Told, Tsc, Vnuma, do_domctl};
+pub use mca::do_mca;
 pub use off::{
     do_argo_op, do_dm_op, do_hvm_op, do_hypfs_op, do_kexec_op, do_tmem_op, do_xenoprof_op,
     do_xenpmu_op, do_xsm_op,

@@ -4,6 +4,7 @@
 use alloc::string::String;
 
 use arch::addr::PAGE_BYTES;
+use arch::build_info::{Text, build_id, text};
 use arch::sync::Once;
 use hypercall_abi::features::*;
 use hypercall_abi::version::*;
@@ -48,10 +49,10 @@ fn padded<const N: usize>(text: &str) -> [u8; N] {
 
 fn compile_info() -> CompileInfo {
     CompileInfo {
-        compiler: padded(option_env!("OXEN_COMPILER").unwrap_or("rustc")),
+        compiler: padded(text(Text::Compiler).unwrap_or("rustc")),
         compile_by: padded("oxen"),
         compile_domain: padded(""),
-        compile_date: padded(option_env!("OXEN_DATE").unwrap_or("unavailable")),
+        compile_date: padded(text(Text::Date).unwrap_or("unavailable")),
     }
 }
 
@@ -93,7 +94,7 @@ pub fn do_xen_version(cx: &Context, args: Args) -> Return {
         XenVer::CHANGESET => guest::write_bytes(
             bytes,
             &padded::<{ XEN_CHANGESET_INFO_LEN as usize }>(
-                option_env!("OXEN_CHANGESET").unwrap_or("unavailable"),
+                text(Text::Changeset).unwrap_or("unavailable"),
             ),
         )?,
         XenVer::PLATFORM_PARAMETERS => {
@@ -133,13 +134,56 @@ pub fn do_xen_version(cx: &Context, args: Args) -> Return {
         }
         XenVer::BUILD_ID => {
             may(cx, XenVer::BUILD_ID)?;
-            if !bytes.is_null() && guest::read(bytes.cast::<BuildId>(), 0)?.len == 0 {
-                return Err(Errno::EINVAL.into());
-            }
-            // The image carries no build id note.
-            return Err(Errno::ENODATA.into());
+            return build_id_of_image(bytes, build_id());
         }
         _ => return Err(Errno::ENOSYS.into()),
     }
     Ok(0)
+}
+
+/// Answers `XENVER_build_id`: the id's length, and into a buffer, whose first word says how long it is, the id itself.
+fn build_id_of_image(bytes: GuestHandle<u8>, id: Option<[u8; 20]>) -> Return {
+    let room = if bytes.is_null() {
+        u32::MAX
+    } else {
+        guest::read(bytes.cast::<BuildId>(), 0)?.len
+    };
+    if room == 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let id = id.ok_or(Errno::ENODATA)?;
+    if (room as usize) < id.len() {
+        return Err(Errno::ENOBUFS.into());
+    }
+    if !bytes.is_null() {
+        let after = size_of::<BuildId>() as u64;
+        guest::write_bytes(bytes.offset(after).ok_or(Errno::EFAULT)?, &id)?;
+    }
+    Ok(id.len() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::tests::machine::*;
+
+    #[test]
+    fn the_build_id_goes_where_there_is_room() {
+        let _m = Machine::new();
+        let ask = |at: u64, id| settled(build_id_of_image(GuestHandle::new(at), id));
+        let id = Some([7; 20]);
+        assert_eq!(ask(0, id), Ok(20));
+        assert_eq!(ask(0, None), Err(Errno::ENODATA));
+        for (room, answer) in [
+            (0u32, Err(Errno::EINVAL)),
+            (19, Err(Errno::ENOBUFS)),
+            (20, Ok(20)),
+        ] {
+            put(ARG, 0, &room);
+            assert_eq!(ask(ARG, id), answer);
+        }
+        assert_eq!(bytes(ARG + 4, 21)[..20], [7; 20]);
+        assert_eq!(bytes(ARG + 24, 1), [DIRT]);
+        assert_eq!(ask(END, id), Err(Errno::EFAULT));
+    }
 }

@@ -72,6 +72,8 @@ const fn table() -> [Handler; COUNT] {
         (Hypercall::HVM_OP, control::do_hvm_op),
         (Hypercall::DM_OP, control::do_dm_op),
         (Hypercall::TMEM_OP, control::do_tmem_op),
+        // Xen: mca.
+        (Hypercall::ARCH_0, control::do_mca),
     ];
     let mut i = 0;
     while i < entries.len() {

@@ -3,12 +3,14 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use arch::addr::{Mfn, PhysAddr};
 use arch::msi::{Msi, MsixCapability, MsixTable};
 use arch::pci::Sbdf;
 use hypercall_abi::Errno;
 
 use super::IrqTable;
 use super::descriptor::Source;
+use crate::host::host;
 
 /// Most functions that are kept: 256 buses of one segment.
 const MAX_FUNCTIONS: usize = 65_536;
@@ -17,6 +19,8 @@ const MAX_FUNCTIONS: usize = 65_536;
 #[derive(Default)]
 struct Function {
     msix: Option<(MsixCapability, MsixTable)>,
+    /// Frames of its table and of its pending bits, which guests may only read while MSI-X is in use.
+    protected: [Option<(Mfn, Mfn)>; 2],
     /// dom0 keeps the capability ready for a guest (prepare_msix).
     prepared: bool,
     /// Irqs of its messages.
@@ -48,10 +52,9 @@ impl Devices {
 
     /// Forgets a function; the irqs that it still had. `ENODEV` if it is not known.
     pub(super) fn remove(&mut self, function: Sbdf) -> Result<Vec<u16>, Errno> {
-        self.0
-            .remove(&function)
-            .map(|f| f.irqs)
-            .ok_or(Errno::ENODEV)
+        let mut device = self.0.remove(&function).ok_or(Errno::ENODEV)?;
+        device.forget_msix();
+        Ok(core::mem::take(&mut device.irqs))
     }
 
     fn known(&mut self, function: Sbdf) -> Result<&mut Function, Errno> {
@@ -136,7 +139,7 @@ impl Devices {
         if let Some(device) = self.0.get_mut(&function) {
             device.irqs.retain(|&n| n != number);
             if was_msix && device.irqs.is_empty() && !device.prepared {
-                device.msix = None;
+                device.forget_msix();
             }
         }
     }
@@ -184,7 +187,7 @@ impl Devices {
             return Err(Errno::EBUSY);
         }
         if release {
-            device.msix = None;
+            device.forget_msix();
         } else {
             device.msix_table(function, 0)?;
         }
@@ -205,7 +208,20 @@ impl Function {
         // What the function itself says counts; dom0's word only where that is empty (virtual functions).
         let own = function.memory_bar(capability.table_bar).unwrap_or(base);
         let table = capability.map(own).ok_or(Errno::ENXIO)?;
+        self.protected = capability.ranges().map(|range| {
+            let (first, last) = range?;
+            let (first, last) = (PhysAddr(first).mfn(), PhysAddr(last).mfn());
+            host().mm.protect_device(first, last);
+            Some((first, last))
+        });
         self.msix = Some((capability, table));
         Ok(table)
+    }
+
+    fn forget_msix(&mut self) {
+        self.msix = None;
+        for (first, last) in core::mem::take(&mut self.protected).into_iter().flatten() {
+            host().mm.release_device(first, last);
+        }
     }
 }

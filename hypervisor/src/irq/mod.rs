@@ -28,7 +28,9 @@ use arch::ioapic::{self, Wiring};
 use arch::sync::{Once, SpinGuard, SpinLock};
 
 pub use physdev::do_physdev_op;
-pub use pirq::{DomainIrqs, bind_pirq, is_bound_to, set_affinity, stored, teardown, unbind_pirq};
+pub use pirq::{
+    DomainIrqs, bind_pirq, follow, is_bound_to, set_affinity, stored, teardown, unbind_pirq,
+};
 
 use crate::host::host;
 use crate::percpu::{self, work};

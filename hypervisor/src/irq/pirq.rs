@@ -23,6 +23,8 @@ struct Pirq {
     irq: Option<u16>,
     /// The event port it is bound to; 0: none.
     port: u32,
+    /// The vCPU that the port notifies.
+    vcpu: u32,
 }
 
 #[derive(Default)]
@@ -78,6 +80,13 @@ impl DomainIrqs {
             (0xcf8, 0xcff),
         ] {
             self.permit_ports(first, last, false);
+        }
+        let timer = arch::acpi::get().fadt.and_then(|fadt| fadt.pm_timer);
+        if let Some(timer) = timer.filter(|t| t.space == arch::acpi::AddressSpace::Io)
+            && let Ok(first) = u16::try_from(timer.address)
+        {
+            // As Xen does: who needs the time asks the hypervisor.
+            self.permit_ports(first, first.saturating_add(3), false);
         }
         for (first, count) in arch::console::serial_port_ranges().into_iter().flatten() {
             self.permit_ports(first, first.saturating_add(count - 1), false);
@@ -190,7 +199,7 @@ pub(super) fn map_message(
         pirq,
         Pirq {
             irq: Some(irq),
-            port: 0,
+            ..Pirq::default()
         },
     );
     Ok(pirq)
@@ -263,7 +272,7 @@ pub fn bind_pirq(domain: &Domain, pirq: u32, port: u32, _flags: u32) -> Result<(
     if !irq.place(table, home_of(vcpu)) {
         return Err(Errno::ENOSPC);
     }
-    entry.port = port;
+    (entry.port, entry.vcpu) = (port, vcpu.id);
     irq.user = User::Guest {
         domain: alloc::sync::Arc::downgrade(&vcpu.domain()),
         pirq,
@@ -316,11 +325,31 @@ pub fn unbind_pirq(domain: &Domain, pirq: u32) {
 /// Delivers a pirq to the CPU where the vCPU runs.
 pub fn set_affinity(domain: &Domain, pirq: u32, vcpu: &Vcpu) {
     let table = &host().irqs;
-    let Some(number) = domain.irqs.irq_of(pirq) else {
-        return;
+    let number = match domain.irqs.0.lock().pirqs.get_mut(&pirq) {
+        None => return,
+        Some(entry) => {
+            entry.vcpu = vcpu.id;
+            entry.irq
+        }
     };
+    let Some(number) = number else { return };
     if let Some(mut irq) = table.lock(number) {
         irq.move_to(table, home_of(vcpu));
+    }
+}
+
+/// A vCPU runs on another pCPU than before: the interrupts that its event ports stand for are delivered there.
+pub fn follow(domain: &Domain, vcpu: &Vcpu, cpu: usize) {
+    let table = &host().irqs;
+    let state = domain.irqs.0.lock();
+    let bound = state
+        .pirqs
+        .values()
+        .filter(|p| p.port != 0 && p.vcpu == vcpu.id);
+    for number in bound.filter_map(|p| p.irq) {
+        if let Some(mut irq) = table.lock(number) {
+            irq.move_to(table, cpu);
+        }
     }
 }
 

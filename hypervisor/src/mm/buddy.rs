@@ -6,12 +6,12 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use arch::addr::Mfn;
 use arch::sync::SpinLock;
 
-use super::frame_table::{FrameTable, NOBODY, PageList, count};
+use super::frame_table::{FrameTable, NOBODY, PageList, count, raw};
 
 /// Largest block: 2^18 pages, 1 GiB.
 pub const MAX_ORDER: u32 = 18;
@@ -49,7 +49,13 @@ struct State {
 }
 
 /// The allocator.
-pub struct Buddy(SpinLock<State>);
+pub struct Buddy {
+    state: SpinLock<State>,
+    /// No dirty page is free below this frame.
+    pub(super) dirty_from: AtomicU64,
+    /// Free pages that hold what their last owner left there.
+    pub(super) dirty: AtomicU64,
+}
 
 /// Figures for sysctl and debug keys, in pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -76,11 +82,15 @@ impl Buddy {
                 .collect(),
             free: 0,
         };
-        Self(SpinLock::new(State {
-            nodes: (0..nodes.max(1)).map(node).collect(),
-            free: 0,
-            claimed: 0,
-        }))
+        Self {
+            state: SpinLock::new(State {
+                nodes: (0..nodes.max(1)).map(node).collect(),
+                free: 0,
+                claimed: 0,
+            }),
+            dirty_from: AtomicU64::new(u64::MAX),
+            dirty: AtomicU64::new(0),
+        }
     }
 
     /// Puts a block in, merging it with free neighbours. Its pages' count words become "free", `DIRTY` as asked.
@@ -89,16 +99,37 @@ impl Buddy {
             | count::RAM
             | count::FREE
             | if dirty { count::DIRTY } else { 0 };
-        let mut state = self.0.lock();
+        if dirty {
+            self.dirty.fetch_add(1 << order, Ordering::Relaxed);
+        }
+        let mut state = self.state.lock();
         for i in 0..1u64 << order {
             let page = table.known(mfn.offset(i));
             page.order.store(NOT_A_HEAD, Ordering::Relaxed);
             page.count.store(word, Ordering::Release);
         }
+        if dirty {
+            self.dirty_from.fetch_min(mfn.get(), Ordering::Release);
+        }
         state.insert(table, mfn, order);
         state.free += 1 << order;
         let node = state.node_of(table, mfn);
         state.nodes[node].free += 1 << order;
+    }
+
+    /// Clears a page that is free and dirty; false if it is not (any more).
+    pub(super) fn scrub(&self, table: &FrameTable, mfn: Mfn) -> bool {
+        // Nobody can take the page meanwhile.
+        let _state = self.state.lock();
+        let page = table.known(mfn);
+        let word = page.count_word();
+        if !count::wants_scrub(word) {
+            return false;
+        }
+        raw(mfn).zero();
+        page.count.store(word | count::SCRUBBED, Ordering::Release);
+        self.dirty.fetch_sub(1, Ordering::Relaxed);
+        true
     }
 
     /// Takes a block of 2^order pages. The count words still say "free"; the caller makes them what they become.
@@ -113,7 +144,7 @@ impl Buddy {
         if order > MAX_ORDER {
             return None;
         }
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         if unclaimed && state.free.saturating_sub(state.claimed) < 1 << order {
             return None;
         }
@@ -148,7 +179,7 @@ impl Buddy {
 
     /// Promises `pages` to a claim. False if fewer are free and unpromised.
     pub(super) fn claim(&self, pages: u64) -> bool {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         if state.free - state.claimed < pages {
             return false;
         }
@@ -158,13 +189,13 @@ impl Buddy {
 
     /// Takes promises back (used up or withdrawn).
     pub(super) fn unclaim(&self, pages: u64) {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         state.claimed = state.claimed.saturating_sub(pages);
     }
 
     /// Figures of the whole allocator.
     pub fn statistics(&self) -> Statistics {
-        let state = self.0.lock();
+        let state = self.state.lock();
         Statistics {
             free: state.free,
             claimed: state.claimed,
@@ -173,17 +204,17 @@ impl Buddy {
 
     /// Free pages of a node; 0 if there is no such node.
     pub fn free_on_node(&self, node: usize) -> u64 {
-        self.0.lock().nodes.get(node).map_or(0, |n| n.free)
+        self.state.lock().nodes.get(node).map_or(0, |n| n.free)
     }
 
     /// NUMA nodes.
     pub fn nodes(&self) -> usize {
-        self.0.lock().nodes.len()
+        self.state.lock().nodes.len()
     }
 
     /// Free pages whose addresses fit in `bits`.
     pub fn free_below(&self, bits: u32) -> u64 {
-        let state = self.0.lock();
+        let state = self.state.lock();
         let top = (bits.saturating_sub(arch::addr::PAGE_SHIFT) as usize).min(ZONES - 1);
         state
             .nodes

@@ -29,8 +29,15 @@ pub(super) mod count {
     pub const DIRTY: u64 = 1 << 44;
     /// RAM that the hypervisor keeps to itself (image, heap, boot modules): nobody may map or reference it.
     pub const RESERVED: u64 = 1 << 45;
+    /// With `DIRTY`: its contents have been cleared since, but CPUs may still cache translations to it.
+    pub const SCRUBBED: u64 = 1 << 46;
     /// Where the owner's domain id starts.
     pub const OWNER_SHIFT: u32 = 48;
+
+    /// Whether the page is free and holds what its last owner left there.
+    pub const fn wants_scrub(word: u64) -> bool {
+        word & (FREE | DIRTY | SCRUBBED) == FREE | DIRTY
+    }
 }
 
 /// Bits of [`PageInfo::flags`].

@@ -11,6 +11,7 @@
 pub mod audit;
 pub mod buddy;
 mod construct;
+mod device;
 mod entry;
 pub mod frame_table;
 mod grant;
@@ -21,6 +22,7 @@ mod mmuext;
 pub mod page_type;
 mod pages;
 mod pte;
+mod scrub;
 #[cfg(test)]
 mod tests;
 pub mod tlb;
@@ -36,6 +38,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use arch::addr::Mfn;
 
 pub use buddy::Constraint;
+pub use device::read_only_device_at;
 pub use frame_table::{FrameTable, PageInfo, PageRef, get_page, get_page_of_any};
 pub use grant::{GrantMapFlags, create_grant_mapping, replace_grant_mapping};
 pub use memory_op::do_memory_op;
@@ -89,6 +92,7 @@ pub struct Memory {
     /// Machine-to-phys.
     pub m2p: m2p::MachineToPhys,
     denied: Box<[Range<u64>]>,
+    read_only: device::ReadOnly,
     hypervisor_l4: [u64; 16],
     physical_bits: u32,
     /// The machine's memory map.
@@ -153,6 +157,7 @@ impl Memory {
             buddy: buddy::Buddy::new(nodes),
             m2p,
             denied: layout.denied.into_boxed_slice(),
+            read_only: device::ReadOnly::default(),
             hypervisor_l4: layout.hypervisor_l4,
             physical_bits: layout.physical_bits,
             machine_map: layout.machine_map.into_boxed_slice(),

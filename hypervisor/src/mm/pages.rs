@@ -187,18 +187,25 @@ impl Memory {
         let now = tlb::clock();
         // Clock ticks since the youngest of them was freed.
         let mut age: Option<u32> = None;
+        let mut unscrubbed = 0;
         for i in 0..1u64 << order {
             let mfn = mfn.offset(i);
             let page = self.frames.known(mfn);
-            let dirty = page.count_word() & count::DIRTY != 0;
-            if dirty {
+            let word = page.count_word();
+            if word & count::DIRTY != 0 {
                 let stamp = page.stamp.load(Ordering::Acquire);
                 let ticks = now.wrapping_sub(stamp);
                 age = Some(age.map_or(ticks, |a| a.min(ticks)));
-                if !no_scrub {
-                    raw(mfn).zero();
+                if count::wants_scrub(word) {
+                    unscrubbed += 1;
+                    if !no_scrub {
+                        raw(mfn).zero();
+                    }
                 }
             }
+        }
+        if unscrubbed > 0 {
+            self.buddy.dirty.fetch_sub(unscrubbed, Ordering::Relaxed);
         }
         if let Some(age) = age {
             tlb::flush_stale(None, now.wrapping_sub(age));

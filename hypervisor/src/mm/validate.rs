@@ -101,7 +101,11 @@ fn acquire_device(pte: Pte, table_owner: &Domain, frame_owner: DomainId) -> Resu
         x if x == Pte::PWT | Pte::PAT => Pte::PCD | Pte::PAT,
         _ => 0,
     };
-    Ok(Pte(pte.0 ^ flip))
+    let pte = Pte(pte.0 ^ flip);
+    if pte.writable() && mm.device_read_only(mfn) {
+        return Ok(Pte(pte.0 & !Pte::RW));
+    }
+    Ok(pte)
 }
 
 /// Gives back what an L1 entry held.

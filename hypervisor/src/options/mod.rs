@@ -2,6 +2,7 @@
 //! line, and does not stop the boot.
 
 pub mod amount;
+mod names;
 
 use alloc::format;
 use alloc::string::String;
@@ -12,6 +13,7 @@ use bitflags::bitflags;
 use hypercall_abi::domctl::Scheduler;
 
 pub use amount::{Amount, Dom0Memory};
+use names::{IS_SET, KNOWN};
 
 bitflags! {
     /// Where the hypervisor's messages go (`console=`).
@@ -61,12 +63,63 @@ pub enum RebootMethod {
     Keyboard,
     /// A triple fault.
     TripleFault,
-    /// Port 0xcf9.
+    /// Port 0xcf9: a reset.
     Pci,
-    /// EFI's ResetSystem.
-    Efi,
-    /// Not at all (`reboot=no`).
+    /// Port 0xcf9: a power cycle.
+    Power,
+}
+
+/// `console_timestamps=`: what stands before a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Timestamps {
+    /// Nothing.
+    None = 0,
+    /// Date and time of day, UTC.
+    Date,
+    /// The same with milliseconds.
+    DateMs,
+    /// Seconds and microseconds since boot.
+    Boot,
+    /// The time-stamp counter.
+    Raw,
+}
+
+/// `bootscrub=`: what happens to RAM in which an earlier system may have left something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scrub {
+    /// Nothing: guests may see it.
     Never,
+    /// It is cleared before a guest gets it, and by CPUs that have nothing else to do.
+    Idle,
+    /// It is cleared before dom0 starts.
+    AtBoot,
+}
+
+/// `nmi=`: what a parity or I/O error reported by NMI does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum OnNmi {
+    /// Nothing.
+    Ignore = 0,
+    /// It is reported.
+    Report,
+    /// The machine stops.
+    Fatal,
+}
+
+/// `clocksource=`: the counter of known rate.
+pub use arch::clock::ReferenceKind;
+
+/// `tsc=`: what the time-stamp counter is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tsc {
+    /// What the processor says and comparisons show.
+    Probe,
+    /// Nothing: `unstable`, `skewed`.
+    Distrust,
+    /// The same on all CPUs of all packages, whatever comparisons show: `stable:socket`.
+    Trust,
 }
 
 /// All options that have an effect.
@@ -74,6 +127,8 @@ pub enum RebootMethod {
 pub struct Options {
     /// The text they came from, without the image's own path.
     pub text: String,
+    /// What follows `--`: further arguments of dom0's kernel.
+    pub dom0_args: String,
     /// Memory of dom0.
     pub dom0_mem: Dom0Memory,
     /// Least and most vCPUs of dom0; as many as CPUs between them.
@@ -94,6 +149,8 @@ pub struct Options {
     pub no_reboot: bool,
     /// How to restart.
     pub reboot: RebootMethod,
+    /// Firmware may skip its memory tests when restarting.
+    pub warm_reboot: bool,
     /// CPUs to use; `None` is all.
     pub max_cpus: Option<u32>,
     /// Use x2APIC mode where there is.
@@ -106,10 +163,32 @@ pub struct Options {
     pub input_to_hypervisor: bool,
     /// Memory above this physical address, in bytes, is not used.
     pub memory_limit: Option<u64>,
-    /// NMI watchdog.
-    pub watchdog: bool,
-    /// Deep idle states.
+    /// So many bytes of memory are used, the lowest.
+    pub available_limit: Option<u64>,
+    /// What happens to the memory's former contents.
+    pub scrub: Scrub,
+    /// Firmware's description of memory nodes counts.
+    pub numa: bool,
+    /// Bytes that `xl dmesg` can show.
+    pub ring_size: Option<u64>,
+    /// dom0's console output goes to that ring, too.
+    pub console_to_ring: bool,
+    /// Stop the machine when a CPU does not come back for some seconds.
+    pub watchdog: Option<u32>,
+    /// Idle CPUs may do more than halt.
     pub cpuidle: bool,
+    /// MWAIT in place of HLT; `None` where it pays.
+    pub mwait_idle: Option<bool>,
+    /// Deepest C-state.
+    pub max_cstate: u32,
+    /// The counter of known rate.
+    pub clocksource: Option<ReferenceKind>,
+    /// Trust in the time-stamp counter.
+    pub tsc: Tsc,
+    /// What errors reported by NMI do.
+    pub nmi: OnNmi,
+    /// All threads of a core are used.
+    pub smt: bool,
     /// Leave the screen to the hypervisor even when dom0 runs (`vga=keep`).
     pub keep_screen: bool,
     /// Show the dom0 builder's layout.
@@ -123,7 +202,7 @@ pub struct Options {
     /// What pool 0's scheduler is called: credit2 or credit.
     pub scheduler: Scheduler,
     /// Times before messages.
-    pub timestamps: bool,
+    pub timestamps: Timestamps,
     /// What could not be understood or has no effect, one line each.
     pub notes: Vec<String>,
 }
@@ -132,6 +211,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             text: String::new(),
+            dom0_args: String::new(),
             dom0_mem: Dom0Memory::default(),
             dom0_max_vcpus: (0, u32::MAX),
             dom0_vcpus_pin: false,
@@ -149,21 +229,33 @@ impl Default for Options {
             },
             no_reboot: false,
             reboot: RebootMethod::Default,
+            warm_reboot: false,
             max_cpus: None,
             x2apic: true,
             sync_console: false,
             switch_char: Some(control('a')),
             input_to_hypervisor: false,
             memory_limit: None,
-            watchdog: false,
+            available_limit: None,
+            scrub: Scrub::Idle,
+            numa: true,
+            ring_size: None,
+            console_to_ring: false,
+            watchdog: None,
             cpuidle: true,
+            mwait_idle: None,
+            max_cstate: u32::MAX,
+            clocksource: None,
+            tsc: Tsc::Probe,
+            nmi: OnNmi::Report,
+            smt: true,
             keep_screen: false,
             verbose_dom0: false,
             pcid: true,
             smep: true,
             smap: true,
             scheduler: Scheduler::CREDIT2,
-            timestamps: false,
+            timestamps: Timestamps::None,
             notes: Vec::new(),
         }
     }
@@ -172,182 +264,6 @@ impl Default for Options {
 const fn control(letter: char) -> u8 {
     letter as u8 & 0x1f
 }
-
-/// Names that Xen 4.17 knows and that have nothing to act on here.
-const KNOWN: &[&str] = &[
-    "acpi",
-    "acpi_apic_instance",
-    "acpi_pstate_strict",
-    "acpi_skip_timer_override",
-    "acpi_sleep",
-    "allow_unsafe",
-    "altp2m",
-    "apic",
-    "apic_verbosity",
-    "apicv",
-    "arat",
-    "argo",
-    "asid",
-    "async-show-all",
-    "ats",
-    "availmem",
-    "badpage",
-    "bootscrub",
-    "bootscrub_chunk",
-    "cet",
-    "clocksource",
-    "cmci-threshold",
-    "cmos-rtc-probe",
-    "conring_size",
-    "console_to_ring",
-    "core_parking",
-    "cpu_type",
-    "cpufreq",
-    "cpuid",
-    "cpuid_mask_cpu",
-    "cpuid_mask_ecx",
-    "cpuid_mask_edx",
-    "cpuid_mask_ext_ecx",
-    "cpuid_mask_ext_edx",
-    "cpuid_mask_l7s0_eax",
-    "cpuid_mask_l7s0_ebx",
-    "cpuid_mask_thermal_ecx",
-    "cpuid_mask_xsave_eax",
-    "cpuinfo",
-    "crash-debug-debugkey",
-    "crash-debug-hwdom",
-    "crash-debug-kexeccmd",
-    "crash-debug-panic",
-    "crash-debug-watchdog",
-    "crashinfo_maxaddr",
-    "crashkernel",
-    "credit2_balance_over",
-    "credit2_balance_under",
-    "credit2_cap_period_ms",
-    "credit2_load_precision_shift",
-    "credit2_load_window_shift",
-    "credit2_runqueue",
-    "dbgp",
-    "debug_stack_lines",
-    "debugtrace",
-    "dit",
-    "dma_bits",
-    "dom0-cpuid",
-    "dom0-iommu",
-    "dom0_ioports_disable",
-    "dom0_nodes",
-    "e820-mtrr-clip",
-    "e820-verbose",
-    "edd",
-    "edid",
-    "efi",
-    "ept",
-    "extra_guest_irqs",
-    "flask",
-    "font",
-    "force-ept",
-    "gdb",
-    "global-pages",
-    "gnttab",
-    "gnttab_max_frames",
-    "gnttab_max_maptrack_frames",
-    "hap",
-    "hap_1gb",
-    "hap_2mb",
-    "hardware_dom",
-    "hest_disable",
-    "highmem-start",
-    "hmp-unsafe",
-    "hpet",
-    "hpetbroadcast",
-    "hvm_debug",
-    "hvm_fep",
-    "hvm_port80",
-    "idle_latency_factor",
-    "invpcid",
-    "ioapic_ack",
-    "iommu",
-    "iommu_dev_iotlb_timeout",
-    "iommu_inclusive_mapping",
-    "irq-max-guests",
-    "irq_ratelimit",
-    "irq_vector_map",
-    "lapic",
-    "lapic_timer_c2_ok",
-    "ler",
-    "low_crashinfo",
-    "low_mem_virq_limit",
-    "max_cstate",
-    "max_gsi_irqs",
-    "mce",
-    "mce_fb",
-    "mce_verbosity",
-    "memop-max-order",
-    "mmcfg",
-    "mmio-relax",
-    "msi",
-    "mtrr.show",
-    "mwait-idle",
-    "nmi",
-    "noapic",
-    "noirqbalance",
-    "nolapic",
-    "nr_irqs",
-    "numa",
-    "pci",
-    "pci-passthrough",
-    "pci-phantom",
-    "pku",
-    "placeholder",
-    "ple_gap",
-    "ple_window",
-    "preferred-cstates",
-    "psr",
-    "pv",
-    "pv-l1tf",
-    "pv-linear-pt",
-    "pv-shim",
-    "rcu-idle-timer-period-ms",
-    "real-mode",
-    "rmrr",
-    "ro-hpet",
-    "sched-gran",
-    "sched_credit2_max_cpus_runqueue",
-    "sched_credit2_migrate_resist",
-    "sched_credit_tslice_ms",
-    "sched_ratelimit_us",
-    "sched_smt_power_savings",
-    "scrub-domheap",
-    "serial_tx_buffer",
-    "shim_mem",
-    "smt",
-    "snb_igd_quirk",
-    "spec-ctrl",
-    "tboot",
-    "tbuf_size",
-    "tdt",
-    "tevt_mask",
-    "tickle_one_idle_cpu",
-    "timer_slop",
-    "tsc",
-    "tsx",
-    "ucode",
-    "unrestricted_guest",
-    "vcpu_migration_delay",
-    "vesa-ram",
-    "viridian-spinlock-retry-count",
-    "viridian-version",
-    "vm-notify-window",
-    "vpid",
-    "vpmu",
-    "watchdog_timeout",
-    "x2apic-mode",
-    "x2apic_phys",
-    "xenheap_megabytes",
-    "xpti",
-    "xsave",
-    "xsm",
-];
 
 fn boolean(text: &str) -> Option<bool> {
     match text {
@@ -386,6 +302,23 @@ fn threshold(text: &str) -> Option<Threshold> {
     })
 }
 
+/// A size in bytes with an optional unit, above 0.
+fn size(text: &str) -> Option<u64> {
+    let (bytes, rest) = amount::size(text)?;
+    (bytes > 0 && rest.is_empty()).then_some(bytes)
+}
+
+/// Decimal, or hexadecimal behind `0x`.
+fn number(text: &str) -> Option<u32> {
+    match text.strip_prefix("0x") {
+        Some(digits) => u32::from_str_radix(digits, 16).ok(),
+        None => text.parse().ok(),
+    }
+}
+
+/// A CPU that did not come back for so long is stuck, unless `watchdog_timeout=` says otherwise.
+const WATCHDOG_SECONDS: u32 = 5;
+
 fn vcpu_range(text: &str) -> Option<(u32, u32)> {
     let (min, max) = match text.split_once('-') {
         None => {
@@ -401,7 +334,7 @@ fn vcpu_range(text: &str) -> Option<(u32, u32)> {
 
 impl Options {
     /// Parses the command line as the boot loader passed it. Some loaders put the image's path first: a first word
-    /// that starts with a slash or with `(` is taken for it. Words behind `--` are not the hypervisor's.
+    /// that starts with a slash or with `(` is taken for it. Words behind `--` are dom0's kernel's.
     pub fn parse(text: &str) -> Self {
         let text = text.trim();
         let text = match text.split_once(char::is_whitespace) {
@@ -409,11 +342,16 @@ impl Options {
             None if text.starts_with(['/', '(']) => "",
             _ => text,
         };
+        let (text, dom0_args) = match text.split_once(" -- ") {
+            Some((text, dom0_args)) => (text.trim_end(), dom0_args.trim()),
+            None => (text, ""),
+        };
         let mut options = Self {
             text: text.into(),
+            dom0_args: dom0_args.into(),
             ..Self::default()
         };
-        for word in text.split_whitespace().take_while(|&w| w != "--") {
+        for word in text.split_whitespace() {
             options.word(word);
         }
         for (index, port) in [Consoles::COM1, Consoles::COM2].into_iter().enumerate() {
@@ -497,22 +435,72 @@ impl Options {
             "x2apic" => put(&mut self.x2apic, flag),
             "sync_console" => put(&mut self.sync_console, flag),
             "conswitch" => self.set_switch(text),
-            "mem" => put(
-                &mut self.memory_limit,
-                amount::size(text)
-                    .filter(|(n, rest)| *n > 0 && rest.is_empty())
-                    .map(|(n, _)| Some(n)),
+            "mem" => put(&mut self.memory_limit, size(text).map(Some)),
+            "availmem" => put(&mut self.available_limit, size(text).map(Some)),
+            "conring_size" => put(&mut self.ring_size, size(text).map(Some)),
+            "console_to_ring" => put(&mut self.console_to_ring, flag),
+            "bootscrub" => put(
+                &mut self.scrub,
+                match (text, flag) {
+                    ("idle", _) => Some(Scrub::Idle),
+                    (_, Some(true)) => Some(Scrub::AtBoot),
+                    (_, Some(false)) => Some(Scrub::Never),
+                    _ => None,
+                },
             ),
-            // "force" is the same as yes here.
-            "watchdog" => put(
-                &mut self.watchdog,
-                if text == "force" { Some(true) } else { flag },
-            ),
-            "cpuidle" => put(&mut self.cpuidle, flag),
-            "vga" => {
-                self.keep_screen |= text.split(',').any(|w| w == "keep");
+            "numa" if text.starts_with("fake=") => {
+                self.without_effect(&format!("numa={text}"));
                 true
             }
+            "numa" => put(
+                &mut self.numa,
+                if text == "noacpi" { Some(false) } else { flag },
+            ),
+            // Unknown NMIs, which "force" is about, are looked at anyhow.
+            "watchdog" => {
+                let seconds = self.watchdog.unwrap_or(WATCHDOG_SECONDS);
+                let on = if text == "force" { Some(true) } else { flag };
+                put(&mut self.watchdog, on.map(|on| on.then_some(seconds)))
+            }
+            "watchdog_timeout" => put(
+                &mut self.watchdog,
+                number(text).map(|seconds| (seconds > 0).then_some(seconds)),
+            ),
+            "mwait-idle" => put(&mut self.mwait_idle, flag.map(Some)),
+            "max_cstate" => {
+                let (deepest, sub) = text.split_once(',').unwrap_or((text, "0"));
+                number(sub).is_some() && put(&mut self.max_cstate, number(deepest))
+            }
+            "clocksource" => put(
+                &mut self.clocksource,
+                match text {
+                    "hpet" => Some(Some(ReferenceKind::Hpet)),
+                    "acpi" => Some(Some(ReferenceKind::PmTimer)),
+                    "pit" => Some(Some(ReferenceKind::Pit)),
+                    "tsc" => Some(None),
+                    _ => None,
+                },
+            ),
+            "tsc" => put(
+                &mut self.tsc,
+                match text {
+                    "unstable" | "skewed" => Some(Tsc::Distrust),
+                    "stable:socket" => Some(Tsc::Trust),
+                    _ => None,
+                },
+            ),
+            "nmi" => put(
+                &mut self.nmi,
+                match text {
+                    "ignore" => Some(OnNmi::Ignore),
+                    "dom0" => Some(OnNmi::Report),
+                    "fatal" => Some(OnNmi::Fatal),
+                    _ => None,
+                },
+            ),
+            "smt" => put(&mut self.smt, flag),
+            "cpuidle" => put(&mut self.cpuidle, flag),
+            "vga" => self.set_vga(text),
             "pcid" => put(
                 &mut self.pcid,
                 if matches!(text, "xpti" | "noxpti") {
@@ -531,10 +519,13 @@ impl Options {
             ),
             "console_timestamps" => put(
                 &mut self.timestamps,
-                match text {
-                    "none" => Some(false),
-                    "date" | "datems" | "boot" | "raw" => Some(true),
-                    _ => flag,
+                match (text, flag) {
+                    ("none", _) | (_, Some(false)) => Some(Timestamps::None),
+                    ("date", _) | (_, Some(true)) => Some(Timestamps::Date),
+                    ("datems", _) => Some(Timestamps::DateMs),
+                    ("boot", _) => Some(Timestamps::Boot),
+                    ("raw", _) => Some(Timestamps::Raw),
+                    _ => None,
                 },
             ),
             _ => false,
@@ -598,20 +589,42 @@ impl Options {
         }
     }
 
+    /// Words in any order; of each the first letter counts, as in Xen.
     fn set_reboot(&mut self, text: &str) -> bool {
-        // "w" and "c" ask for a warm or cold start, before the method.
-        let method = text.trim_start_matches(['w', 'c', ',']);
-        self.reboot = match method {
-            "no" | "n" => RebootMethod::Never,
-            "a" | "acpi" => RebootMethod::Acpi,
-            "k" | "kbd" => RebootMethod::Keyboard,
-            "t" | "triple" => RebootMethod::TripleFault,
-            "p" | "pci" | "P" | "Power" => RebootMethod::Pci,
-            "e" | "efi" => RebootMethod::Efi,
-            "" | "x" | "xen" | "arm" | "old" => RebootMethod::Default,
-            _ if boolean(method) == Some(false) => RebootMethod::Never,
-            _ => return false,
-        };
+        let mut understood = true;
+        for word in text.split(',') {
+            match word.as_bytes().first() {
+                Some(b'n') => self.no_reboot = true,
+                Some(b'w') => self.warm_reboot = true,
+                Some(b'c') => self.warm_reboot = false,
+                Some(b'a') => self.reboot = RebootMethod::Acpi,
+                Some(b'k') => self.reboot = RebootMethod::Keyboard,
+                Some(b't') => self.reboot = RebootMethod::TripleFault,
+                Some(b'p') => self.reboot = RebootMethod::Pci,
+                Some(b'P') => self.reboot = RebootMethod::Power,
+                // No runtime services are called, and no Xen is below.
+                Some(b'e' | b'x') => self.without_effect(&format!("reboot={word}")),
+                _ => understood = false,
+            }
+        }
+        understood
+    }
+
+    /// Modes are the boot loader's choice; what counts is who has the screen when dom0 runs.
+    fn set_vga(&mut self, text: &str) -> bool {
+        for word in text.split(',') {
+            match word {
+                "keep" => self.keep_screen = true,
+                "current" | "text-80x25" => {}
+                _ if ["text-", "gfx-", "mode-", "ask"]
+                    .iter()
+                    .any(|w| word.starts_with(w)) =>
+                {
+                    self.without_effect(&format!("vga={word}"));
+                }
+                _ => return false,
+            }
+        }
         true
     }
 
@@ -626,128 +639,5 @@ impl Options {
     }
 }
 
-/// Names that [`Options::set`] handles, to tell a malformed value from an unknown name.
-const IS_SET: &[&str] = &[
-    "dom0_mem",
-    "dom0_max_vcpus",
-    "dom0_vcpus_pin",
-    "dom0",
-    "console",
-    "com1",
-    "com2",
-    "loglvl",
-    "guest_loglvl",
-    "noreboot",
-    "reboot",
-    "sched",
-    "maxcpus",
-    "smp",
-    "x2apic",
-    "sync_console",
-    "conswitch",
-    "mem",
-    "watchdog",
-    "cpuidle",
-    "vga",
-    "pcid",
-    "smep",
-    "smap",
-    "console_timestamps",
-];
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_usual_line_is_understood_without_notes() {
-        let o = Options::parse(
-            "placeholder dom0_mem=512M,max:1G dom0_max_vcpus=2-4 dom0_vcpus_pin console=com1,vga com1=115200,8n1 \
-             loglvl=all guest_loglvl=warning/all noreboot cpufreq=xen sched=credit2 -- not=ours",
-        );
-        assert_eq!(o.notes, Vec::<String>::new());
-        assert_eq!(o.dom0_max_vcpus, (2, 4));
-        assert!(o.dom0_vcpus_pin && o.no_reboot);
-        assert_eq!(o.console, Consoles::COM1 | Consoles::VGA);
-        assert_eq!(o.serial[0].as_ref().and_then(|s| s.baud), Some(115_200));
-        assert_eq!(
-            o.log_level,
-            Threshold {
-                always: Level::Debug,
-                limited: Level::Debug
-            }
-        );
-        assert_eq!(
-            o.guest_log_level,
-            Threshold {
-                always: Level::Warning,
-                limited: Level::Debug
-            }
-        );
-    }
-
-    #[test]
-    fn a_loader_s_path_is_not_an_option() {
-        assert_eq!(Options::parse("/boot/oxen.gz noreboot").text, "noreboot");
-        assert_eq!(Options::parse("(cd)/boot/oxen.gz").text, "");
-        assert!(Options::parse("/boot/oxen.gz").notes.is_empty());
-    }
-
-    #[test]
-    fn what_is_wrong_is_said_once() {
-        let notes = |text| Options::parse(text).notes;
-        assert_eq!(
-            notes("dom0_mem=lots"),
-            ["option \"dom0_mem=lots\" is malformed; ignored"]
-        );
-        assert_eq!(
-            notes("frobnicate=1"),
-            ["unknown option \"frobnicate=1\" ignored"]
-        );
-        assert_eq!(notes("nofrob"), ["unknown option \"nofrob\" ignored"]);
-        assert_eq!(
-            notes("iommu=off"),
-            ["option \"iommu=off\" has no effect here"]
-        );
-        assert_eq!(notes("no-xpti"), ["option \"no-xpti\" has no effect here"]);
-        assert_eq!(
-            notes("console=com7"),
-            ["option \"console=com7\" is malformed; ignored"]
-        );
-        assert_eq!(notes("com1=fast").len(), 1);
-        assert_eq!(notes("dom0_max_vcpus=4-2").len(), 1);
-        assert_eq!(notes("maxcpus=0").len(), 1);
-        assert_eq!(notes("mem=0").len(), 1);
-        assert_eq!(notes("sync_console=perhaps").len(), 1);
-    }
-
-    #[test]
-    fn negations_and_switches() {
-        let o = Options::parse(
-            "nosmp no-x2apic nocpuidle smep=0 smap=hvm watchdog=force reboot=w,a conswitch=bx mem=4G",
-        );
-        assert_eq!(o.max_cpus, Some(1));
-        assert!(!o.x2apic && !o.cpuidle && !o.smep && !o.smap && o.watchdog);
-        assert_eq!(o.reboot, RebootMethod::Acpi);
-        assert_eq!((o.switch_char, o.input_to_hypervisor), (Some(2), true));
-        assert_eq!(o.memory_limit, Some(4 << 30));
-        assert!(o.notes.is_empty(), "{:?}", o.notes);
-        assert_eq!(Options::parse("console=none").console, Consoles::empty());
-        assert_eq!(Options::parse("").serial, [None, None]);
-        let pc = Some(SerialConfig::pc(1));
-        assert_eq!(Options::parse("console=com2,vga").serial, [None, pc]);
-        assert_eq!(Options::parse("dom0_max_vcpus=-3").dom0_max_vcpus, (0, 3));
-        assert_eq!(Options::parse("reboot=no").reboot, RebootMethod::Never);
-        assert_eq!(
-            Options::parse("conswitch=x").switch_char,
-            Some(control('x'))
-        );
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn no_text_panics(text in "[a-z0-9=,:%+/. -]{0,80}") {
-            let _ = Options::parse(&text);
-        }
-    }
-}
+mod tests;

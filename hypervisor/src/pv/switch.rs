@@ -30,7 +30,7 @@ pub fn do_pending(cpu: &PerCpu, frame: &mut TrapFrame) {
                         tables::leave();
                         left(cpu, &previous);
                     }
-                    idle(cpu);
+                    sched::idle::idle(cpu);
                     continue;
                 }
             }
@@ -38,13 +38,6 @@ pub fn do_pending(cpu: &PerCpu, frame: &mut TrapFrame) {
         if cpu.pending.load(Ordering::SeqCst) == 0 {
             return;
         }
-    }
-}
-
-/// Halts until something is pending.
-fn idle(cpu: &PerCpu) {
-    while cpu.pending.load(Ordering::SeqCst) == 0 {
-        arch::cpu::wait_for_interrupt();
     }
 }
 

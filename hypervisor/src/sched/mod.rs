@@ -6,6 +6,7 @@
 
 pub mod cpumask;
 pub mod credit;
+pub mod idle;
 pub mod pool;
 pub mod queue;
 mod sched_op;
@@ -60,7 +61,7 @@ fn context(vcpu: &Arc<Vcpu>) -> Option<Context> {
 fn poke(poke: Poke) {
     if let Poke(Some(cpu)) = poke {
         percpu::raise_on(cpu, work::RESCHEDULE);
-        if cpu != this_cpu() {
+        if cpu != this_cpu() && !idle::watches(cpu) {
             interrupt(cpu);
         }
     }
@@ -79,12 +80,16 @@ fn reevaluate(vcpu: &Arc<Vcpu>) {
     }
 }
 
-/// Takes this pCPU into service. On that pCPU, before its first [`pick_next`].
-pub fn cpu_up() {
+/// Takes this pCPU into service; `acpi_id` is what ACPI calls it. On that pCPU, before its first [`pick_next`].
+pub fn cpu_up(acpi_id: Option<u32>) {
     let cpu = this_cpu();
     host().sched.cpu_up(cpu, now());
     host().sched.set_apic_id(cpu, arch::apic::id());
-    guest_clock::keep_fresh(0);
+    if let Some(id) = acpi_id {
+        host().sched.set_acpi_id(cpu, id);
+    }
+    guest_clock::keep_fresh_later();
+    crate::time::watchdog::start_here();
 }
 
 /// Chooses who runs on this pCPU from now on; none: nobody, the pCPU may halt until an interrupt. What ran here
@@ -97,6 +102,12 @@ pub fn pick_next(cpu: &PerCpu) -> Option<Context> {
         cpu.timers.reprogram();
     }
     poke(decision.poke);
+    if let Some(next) = &decision.next
+        && next.vcpu.sched.irqs_at.load(Ordering::Relaxed) != cpu.id
+    {
+        next.vcpu.sched.irqs_at.store(cpu.id, Ordering::Relaxed);
+        crate::irq::follow(&next.domain, &next.vcpu, cpu.id);
+    }
     decision.next
 }
 

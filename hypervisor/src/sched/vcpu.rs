@@ -67,6 +67,8 @@ pub struct VcpuSched {
     pub(super) blocked: AtomicBool,
     /// Gave its turn away; cleared by the next choice.
     pub(super) yielding: AtomicBool,
+    /// Where its interrupts are delivered.
+    pub(super) irqs_at: AtomicUsize,
 }
 
 impl VcpuSched {
@@ -89,6 +91,7 @@ impl VcpuSched {
             on_cpu: AtomicUsize::new(NOWHERE),
             blocked: AtomicBool::new(false),
             yielding: AtomicBool::new(false),
+            irqs_at: AtomicUsize::new(NOWHERE),
         }
     }
 

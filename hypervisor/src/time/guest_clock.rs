@@ -6,7 +6,7 @@
 //! to the kernel ([`update_areas`]). An address that holds nothing is the guest's own loss.
 
 use alloc::sync::Arc;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use arch::addr::GuestVa;
 use arch::guest::copy_to;
@@ -104,17 +104,31 @@ pub fn force_update(vcpu: &Vcpu) {
     update_vcpu_time(vcpu);
 }
 
-/// Where the TSC is not the clock, what guests were told drifts: tells the vCPU that runs here anew, every second.
+/// All CPUs have started, so that nothing will show the TSC to be no clock any more.
+static SETTLED: AtomicBool = AtomicBool::new(false);
+
+/// Every CPU that is to start has started.
+pub fn settled() {
+    SETTLED.store(true, Ordering::Relaxed);
+    keep_fresh_later();
+}
+
+/// Where the TSC is not the clock, what guests were told drifts: tells the vCPU that runs here anew, every second. A CPU
+/// that starts later may be the one that shows it.
+pub fn keep_fresh_later() {
+    arm(now().saturating_add(NANOS), Timer::Call(keep_fresh, 0));
+}
+
 /// The argument is that of a timer's call and means nothing.
-pub fn keep_fresh(_: u64) {
-    if tsc_stable() {
+fn keep_fresh(_: u64) {
+    if tsc_stable() && SETTLED.load(Ordering::Relaxed) {
         return;
     }
     let running = percpu::with(|b| b.current.borrow().clone());
     if let Some(cx) = running {
         update_vcpu_time(&cx.vcpu);
     }
-    arm(now().saturating_add(NANOS), Timer::Call(keep_fresh, 0));
+    keep_fresh_later();
 }
 
 /// Writes the registered copy of the time information, if there is one; false if it could not be written.

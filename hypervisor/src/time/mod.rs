@@ -9,6 +9,7 @@ pub mod guest_clock;
 pub mod heap;
 mod runstate;
 pub mod vcpu_timer;
+pub mod watchdog;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -160,6 +161,12 @@ impl TimerQueue {
                 self.program(cpu, next);
             }
         }
+    }
+
+    /// The next deadline of this pCPU, nanoseconds since boot.
+    pub fn next(&self) -> Option<u64> {
+        let next = host().time.cpu(self.cpu)?.heap.lock().next();
+        next.filter(|&deadline| deadline != NEVER)
     }
 
     fn program(&self, cpu: &CpuTimers, deadline: u64) {

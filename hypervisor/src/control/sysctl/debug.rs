@@ -12,7 +12,7 @@ const MAX_KEYS: u32 = 64;
 
 /// Copies messages out, at most the whole ring, and then forgets them if asked.
 pub(super) fn read_console(mut op: SysctlReadconsole) -> Result<SysctlReadconsole, Errno> {
-    let wanted = op.count.min(console::ring::SIZE);
+    let wanted = op.count.min(console::ring_size());
     let mut buffer = [0; CHUNK];
     let (mut done, mut index) = (0, op.index);
     let mut incremental = op.incremental != 0;

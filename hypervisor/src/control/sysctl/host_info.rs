@@ -8,13 +8,10 @@ use hypercall_abi::sysctl::*;
 use crate::control::cpus::{self, Split};
 use crate::control::policy::Policy;
 use crate::host::host;
-use crate::{guest, sched};
+use crate::{guest, numa, sched};
 
 /// Highest node number that the interface can name.
 const MAX_NODE_ID: u32 = 63;
-/// Distance of a node from itself, by ACPI's convention, and between nodes without a table.
-const LOCAL: u32 = 10;
-const REMOTE: u32 = 20;
 /// PCI devices answered in one call; the caller comes back for the rest.
 const MAX_DEVICES: u32 = 64;
 
@@ -45,7 +42,7 @@ pub(super) fn physinfo() -> SysctlPhysinfo {
         pad: 0,
         total_pages: mm.total_pages(),
         free_pages: mm.free_pages(),
-        scrub_pages: 0,
+        scrub_pages: mm.dirty_pages(),
         outstanding_pages: mm.buddy.statistics().claimed,
         max_mfn: mm.frames.len().saturating_sub(1),
         hw_cap,
@@ -102,7 +99,7 @@ pub(super) fn cpu_topology(mut op: SysctlCputopoinfo) -> Result<SysctlCputopoinf
         let place = SysctlCputopo {
             core: split.core(cpu.apic_id),
             socket: split.socket(cpu.apic_id),
-            node: 0,
+            node: numa::of_processor(arch::acpi::get(), cpu.apic_id).into(),
         };
         guest::write(op.cputopo, n.into(), &place)?;
     }
@@ -110,7 +107,7 @@ pub(super) fn cpu_topology(mut op: SysctlCputopoinfo) -> Result<SysctlCputopoinf
 }
 
 /// `XEN_SYSCTL_numainfo`: memory of each node and distances between them. Without arrays, how many nodes there are.
-pub(super) fn numa(mut op: SysctlNumainfo) -> Result<SysctlNumainfo, Errno> {
+pub(super) fn numa_info(mut op: SysctlNumainfo) -> Result<SysctlNumainfo, Errno> {
     let mm = &host().mm;
     let count = nodes();
     if op.meminfo.is_null() && op.distance.is_null() {
@@ -123,8 +120,9 @@ pub(super) fn numa(mut op: SysctlNumainfo) -> Result<SysctlNumainfo, Errno> {
             let (size, free) = if count == 1 {
                 (mm.frames.len(), mm.free_pages())
             } else {
+                let span = numa::span(arch::acpi::get(), from as u8);
                 (
-                    mm.total_pages() / u64::from(count),
+                    span.map_or(0, |frames| frames.end - frames.start),
                     mm.buddy.free_on_node(from as usize),
                 )
             };
@@ -136,7 +134,8 @@ pub(super) fn numa(mut op: SysctlNumainfo) -> Result<SysctlNumainfo, Errno> {
         }
         if !op.distance.is_null() {
             for to in 0..op.num_nodes {
-                let distance = if from == to { LOCAL } else { REMOTE };
+                let distance: u32 =
+                    numa::distance(arch::acpi::get(), from as usize, to as usize).into();
                 guest::write(op.distance, (from * op.num_nodes + to).into(), &distance)?;
             }
         }

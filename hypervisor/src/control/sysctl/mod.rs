@@ -51,7 +51,7 @@ fn execute(
         SysctlCmd::GETCPUINFO => u.set_getcpuinfo(host_info::idle_times(u.getcpuinfo())?),
         SysctlCmd::AVAILHEAP => u.set_availheap(host_info::available(u.availheap())),
         SysctlCmd::CPUTOPOINFO => u.set_cputopoinfo(host_info::cpu_topology(u.cputopoinfo())?),
-        SysctlCmd::NUMAINFO => u.set_numainfo(host_info::numa(u.numainfo())?),
+        SysctlCmd::NUMAINFO => u.set_numainfo(host_info::numa_info(u.numainfo())?),
         SysctlCmd::PCITOPOINFO => u.set_pcitopoinfo(host_info::pci_topology(u.pcitopoinfo())?),
         SysctlCmd::CPUPOOL_OP => u.set_cpupool_op(pool::cpupool(cx, u.cpupool_op())?),
         SysctlCmd::SCHEDULER_OP => u.set_scheduler_op(pool::scheduler(u.scheduler_op())?),

@@ -4,6 +4,7 @@ mod domctl;
 mod interfaces;
 mod life;
 pub mod machine;
+mod mca;
 mod off;
 mod platform;
 mod pools;

@@ -117,3 +117,33 @@ fn claims_keep_their_pages() {
     mm.claim(&m.dom1.domain, 0).expect("withdrawn");
     assert_eq!(mm.buddy.statistics().claimed, 0);
 }
+
+#[test]
+fn idle_time_clears_what_is_free() {
+    let m = Machine::new();
+    let mm = &host().mm;
+    while mm.scrub_some() {}
+    assert_eq!(mm.dirty_pages(), 0);
+    m.dom1.domain.mem.set_max_pages(10);
+    let freed = pages(&m.dom1.domain, 10);
+    for &mfn in &freed {
+        super::machine::poke(&m.dom1.domain, mfn, 7, crate::mm::Pte(0xdead));
+    }
+    assert!(relinquish(&m.dom1.domain, &Budget::with_units(u32::MAX)));
+    assert_eq!(mm.dirty_pages(), 10);
+    let mut steps = 0;
+    while mm.scrub_some() {
+        steps += 1;
+    }
+    assert!(steps >= 10);
+    assert_eq!(mm.dirty_pages(), 0);
+    // Cleared, but CPUs may still cache translations to them.
+    let flushes = crate::mm::tlb::flushes();
+    let all = mm.free_pages() as usize;
+    m.dom0.domain.mem.set_max_pages(all as u64);
+    for mfn in pages(&m.dom0.domain, all) {
+        assert_eq!(super::machine::peek(&m.dom0.domain, mfn, 7).0, 0);
+    }
+    assert!(crate::mm::tlb::flushes() > flushes);
+    assert_eq!(mm.dirty_pages(), 0);
+}

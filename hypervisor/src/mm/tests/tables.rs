@@ -205,6 +205,28 @@ fn device_memory_needs_the_right_and_is_not_cached() {
 }
 
 #[test]
+fn protected_device_memory_is_mapped_read_only() {
+    let m = Machine::new();
+    let (tables, _) = address_space(&m.dom0, 0);
+    ext(&m.dom0, MmuextOp::PIN_L4_TABLE, tables[0]).expect("valid");
+    let device = Mfn::new(DEVICE);
+    let mapped_writable = || {
+        update(&m.dom0, tables[3], 0, Pte::new(device, RWU)).expect("allowed");
+        let entry = peek(&m.dom0.domain, tables[3], 0);
+        assert!(entry.present());
+        entry.writable()
+    };
+    host().mm.protect_device(device, device);
+    host().mm.protect_device(device, device);
+    assert!(!mapped_writable());
+    host().mm.release_device(device, device);
+    assert!(!mapped_writable());
+    host().mm.release_device(device, device);
+    assert!(mapped_writable());
+    balanced();
+}
+
+#[test]
 fn xsa_402_cacheability_is_for_domains_with_devices() {
     let m = Machine::new();
     let (tables, data) = address_space(&m.dom1, 1);

@@ -128,6 +128,14 @@ fn emulate(cx: &Context, frame: &mut TrapFrame, fault: GuestVa) -> Option<()> {
         return None;
     }
     let entry = GuestVa::new(address & !7);
+    if crate::mm::read_only_device_at(cx, entry) {
+        // A store there is dropped; nothing else makes sense.
+        if !matches!(effect, Effect::Store(_)) {
+            return None;
+        }
+        frame.rip = frame.rip.wrapping_add(i.length as u64);
+        return Some(());
+    }
     let shift = 8 * within as u32;
     let field = mask(size);
     for _ in 0..ATTEMPTS {

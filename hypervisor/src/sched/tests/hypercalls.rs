@@ -39,7 +39,7 @@ fn machine() -> (Arc<Domain>, Arc<Domain>) {
     for d in [&dom0, &domu] {
         host().domains.insert(d.clone()).expect("fresh");
     }
-    cpu_up();
+    cpu_up(None);
     start(&dom0.vcpus()[0]);
     assert!(Arc::ptr_eq(
         &switch().expect("ready").vcpu,
