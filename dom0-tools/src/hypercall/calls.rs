@@ -8,10 +8,11 @@ use hypercall_abi::domctl::{
     XEN_VCPUAFFINITY_HARD, XEN_VCPUAFFINITY_SOFT,
 };
 use hypercall_abi::memory::XenMem;
+use hypercall_abi::physdev::PhysdevPciDevice;
 use hypercall_abi::sysctl::{
     CpupoolOp, Sysctl, SysctlCmd, SysctlCpupoolOp, SysctlCputopo, SysctlCputopoinfo,
-    SysctlDebugKeys, SysctlGetdomaininfolist, SysctlMeminfo, SysctlNumainfo, SysctlPhysinfo,
-    SysctlReadconsole,
+    SysctlDebugKeys, SysctlGetdomaininfolist, SysctlMeminfo, SysctlNumainfo, SysctlPcitopoinfo,
+    SysctlPhysinfo, SysctlReadconsole,
 };
 use hypercall_abi::version::{
     CompileInfo, PlatformParameters, XEN_CAPABILITIES_INFO_LEN, XEN_CHANGESET_INFO_LEN,
@@ -205,6 +206,36 @@ impl Interface {
         // SAFETY: the handle is of `memory`, which has room for `cpus`.
         let done = unsafe { self.sysctl("processor topology", op)? };
         Ok(memory.read(done.u.cputopoinfo().num_cpus.min(cpus) as usize))
+    }
+
+    /// The NUMA node of each PCI function: a number, `XEN_INVALID_NODE_ID` or `XEN_INVALID_DEV`.
+    ///
+    /// # Errors
+    /// What the hypervisor refuses.
+    pub fn pci_topology(&self, functions: &[PhysdevPciDevice]) -> Result<Vec<u32>, Error> {
+        let mut nodes: Vec<u32> = Vec::new();
+        while let Some(rest) = functions.get(nodes.len()..).filter(|rest| !rest.is_empty()) {
+            let count = u32::try_from(rest.len()).unwrap_or(u32::MAX);
+            let mut devices = self.buffer(size_of_val(rest))?;
+            devices.write(rest);
+            let memory = self.buffer(rest.len() * size_of::<u32>())?;
+            let mut op = sysctl(SysctlCmd::PCITOPOINFO);
+            op.u.set_pcitopoinfo(SysctlPcitopoinfo {
+                num_devs: count,
+                devs: devices.handle(),
+                nodes: memory.handle(),
+                ..Default::default()
+            });
+            // SAFETY: the handles are of buffers with room for `count`.
+            let done = unsafe { self.sysctl("PCI topology", op)? };
+            // It may answer for some and want to be asked again for the others.
+            let answered = done.u.pcitopoinfo().num_devs.min(count) as usize;
+            if answered == 0 {
+                break;
+            }
+            nodes.extend(memory.read::<u32>(answered));
+        }
+        Ok(nodes)
     }
 
     /// Memory of each of the `nodes` first NUMA nodes, and the distances: a row per node.

@@ -3,12 +3,13 @@
 use std::fmt::Write as _;
 
 use hypercall_abi::domctl::Scheduler;
+use hypercall_abi::physdev::PhysdevPciDevice;
 use hypercall_abi::sysctl::{
-    SysctlCputopo, SysctlMeminfo, SysctlPhysinfo, XEN_INVALID_CORE_ID, XEN_INVALID_MEM_SZ,
-    XEN_SYSCTL_PHYSCAP_DIRECTIO, XEN_SYSCTL_PHYSCAP_GNTTAB_V1, XEN_SYSCTL_PHYSCAP_GNTTAB_V2,
-    XEN_SYSCTL_PHYSCAP_HAP, XEN_SYSCTL_PHYSCAP_HVM, XEN_SYSCTL_PHYSCAP_IOMMU_HAP_PT_SHARE,
-    XEN_SYSCTL_PHYSCAP_PV, XEN_SYSCTL_PHYSCAP_SHADOW, XEN_SYSCTL_PHYSCAP_VMTRACE,
-    XEN_SYSCTL_PHYSCAP_VPMU,
+    SysctlCputopo, SysctlMeminfo, SysctlPhysinfo, XEN_INVALID_CORE_ID, XEN_INVALID_DEV,
+    XEN_INVALID_MEM_SZ, XEN_INVALID_NODE_ID, XEN_SYSCTL_PHYSCAP_DIRECTIO,
+    XEN_SYSCTL_PHYSCAP_GNTTAB_V1, XEN_SYSCTL_PHYSCAP_GNTTAB_V2, XEN_SYSCTL_PHYSCAP_HAP,
+    XEN_SYSCTL_PHYSCAP_HVM, XEN_SYSCTL_PHYSCAP_IOMMU_HAP_PT_SHARE, XEN_SYSCTL_PHYSCAP_PV,
+    XEN_SYSCTL_PHYSCAP_SHADOW, XEN_SYSCTL_PHYSCAP_VMTRACE, XEN_SYSCTL_PHYSCAP_VPMU,
 };
 
 use crate::hypercall::{Error, Interface, Version};
@@ -50,6 +51,8 @@ pub(super) fn run(xen: &Interface, arguments: &Arguments) -> Result<String, Erro
     let mut out = node_lines(&node()) + &machine_lines(&machine, version.page_size);
     if arguments.numa {
         out += &topology_lines(&xen.cpu_topology(cpus)?);
+        let functions = pci_functions();
+        out += &device_lines(&functions, &xen.pci_topology(&functions)?);
         let (memory, distances) = xen.numa(physical.max_node_id.saturating_add(1))?;
         out += &numa_lines(&memory, &distances);
     }
@@ -158,6 +161,52 @@ fn topology_lines(cpus: &[SysctlCputopo]) -> String {
     out
 }
 
+/// The PCI functions that dom0's kernel knows, in the order of their addresses.
+fn pci_functions() -> Vec<PhysdevPciDevice> {
+    let entries = std::fs::read_dir("/sys/bus/pci/devices");
+    let mut names: Vec<String> = entries
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
+        .collect();
+    names.sort();
+    names.iter().filter_map(|name| pci_function(name)).collect()
+}
+
+/// `0000:00:1f.2`.
+fn pci_function(name: &str) -> Option<PhysdevPciDevice> {
+    let (segment, rest) = name.split_once(':')?;
+    let (bus, rest) = rest.split_once(':')?;
+    let (device, function) = rest.split_once('.')?;
+    let device = u8::from_str_radix(device, 16).ok().filter(|d| *d < 32)?;
+    let function = u8::from_str_radix(function, 16).ok().filter(|f| *f < 8)?;
+    Some(PhysdevPciDevice {
+        seg: u16::from_str_radix(segment, 16).ok()?,
+        bus: u8::from_str_radix(bus, 16).ok()?,
+        devfn: device << 3 | function,
+    })
+}
+
+/// `nodes` are the functions'.
+fn device_lines(functions: &[PhysdevPciDevice], nodes: &[u32]) -> String {
+    let mut out = String::from("device topology        :\ndevice           node\n");
+    let known = functions.iter().zip(nodes);
+    let mut known = known
+        .filter(|(_, node)| ![XEN_INVALID_NODE_ID, XEN_INVALID_DEV].contains(node))
+        .peekable();
+    if known.peek().is_none() {
+        out += "No device topology data available\n";
+    }
+    for (PhysdevPciDevice { seg, bus, devfn }, node) in known {
+        let (device, function) = (devfn >> 3, devfn & 7);
+        let _ = writeln!(
+            out,
+            "{seg:04x}:{bus:02x}:{device:02x}.{function:x}      {node}"
+        );
+    }
+    out
+}
+
 /// `distances` has a row for each node.
 fn numa_lines(nodes: &[SysctlMeminfo], distances: &[u32]) -> String {
     let mut out =
@@ -246,6 +295,30 @@ mod tests {
             sharing_used: 0,
             free_cpus: 0,
         }
+    }
+
+    #[test]
+    fn devices_have_the_nodes_that_are_known() {
+        let function = pci_function("0000:03:1f.2").unwrap();
+        assert_eq!((function.seg, function.bus, function.devfn), (0, 3, 0xfa));
+        for wrong in [
+            "",
+            "0000:03:20.0",
+            "0000:03:1f",
+            "x:03:1f.2",
+            "0000:03:1f.8",
+        ] {
+            assert!(pci_function(wrong).is_none(), "{wrong}");
+        }
+        let other = pci_function("0001:00:00.0").unwrap();
+        assert_eq!(
+            device_lines(&[function, other], &[1, XEN_INVALID_NODE_ID]),
+            "device topology        :\ndevice           node\n0000:03:1f.2      1\n"
+        );
+        assert!(
+            device_lines(&[other], &[XEN_INVALID_DEV])
+                .ends_with("No device topology data available\n")
+        );
     }
 
     #[test]
