@@ -267,6 +267,7 @@ fn on_main_stack() -> ! {
     listen(acpi);
     time::watchdog::configure(options.watchdog);
     sched::cpu_up(acpi_id(acpi));
+    time::watchdog::start_here();
     let cpus = start_cpus(acpi, options);
     time::guest_clock::settled();
     build_dom0(info, options, cpus);
@@ -463,6 +464,8 @@ pub fn ap(cpu: usize) -> ! {
     arch::apic::init_ap(acpi);
     let _ = arch::clock::check_against_peer();
     sched::cpu_up(acpi_id(acpi));
+    time::guest_clock::keep_fresh_later();
+    time::watchdog::start_here();
     arch::entry::start(enter)
 }
 

@@ -217,7 +217,7 @@ pub const TABLE: &[Case] = &[
             "option \"iommu=off\" has no effect here",
             "unknown option \"frobnicate=1\" ignored",
             "option \"nmi=loud\" is malformed; ignored",
-            "128 MiB from 0x38000000 on are not used",
+            "MiB from 0x38000000 on are not used",
             "watchdog: CPUs watch each other, 120 s",
             "@@ cpus 2",
         ],

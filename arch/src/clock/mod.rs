@@ -113,17 +113,26 @@ impl Counters for MachineCounters {
     }
 }
 
+fn measure_against(reference: Reference) -> Option<Measured> {
+    let known = Known {
+        hz: reference.hz,
+        mask: reference.mask,
+    };
+    calibrate::measure(&mut MachineCounters(reference), known)
+}
+
 fn measure(acpi: &Acpi, preferred: Option<ReferenceKind>) -> Option<(Reference, Measured)> {
     apic::calibration_start();
+    // What was asked for is taken even if its readings agree less than they should.
+    if let Some(kind) = preferred
+        && let Some(reference) = Reference::candidates(acpi).find(|r| r.kind == kind)
+        && let Some(measured) = measure_against(reference)
+    {
+        return Some((reference, measured));
+    }
     let mut inconsistent = None;
-    // Without a preference, those further down the list are not even touched.
-    let first = preferred.and_then(|kind| Reference::candidates(acpi).find(|r| r.kind == kind));
-    for reference in first.into_iter().chain(Reference::candidates(acpi)) {
-        let known = Known {
-            hz: reference.hz,
-            mask: reference.mask,
-        };
-        match calibrate::measure(&mut MachineCounters(reference), known) {
+    for reference in Reference::candidates(acpi) {
+        match measure_against(reference) {
             Some(m) if m.consistent => return Some((reference, m)),
             Some(m) => inconsistent = inconsistent.or(Some((reference, m))),
             None => {}

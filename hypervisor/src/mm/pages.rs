@@ -196,7 +196,7 @@ impl Memory {
                 let stamp = page.stamp.load(Ordering::Acquire);
                 let ticks = now.wrapping_sub(stamp);
                 age = Some(age.map_or(ticks, |a| a.min(ticks)));
-                if count::wants_scrub(word) {
+                if word & count::SCRUBBED == 0 {
                     unscrubbed += 1;
                     if !no_scrub {
                         raw(mfn).zero();
@@ -205,7 +205,10 @@ impl Memory {
             }
         }
         if unscrubbed > 0 {
-            self.buddy.dirty.fetch_sub(unscrubbed, Ordering::Relaxed);
+            let count = &self.buddy.dirty;
+            let _ = count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| {
+                Some(n.saturating_sub(unscrubbed))
+            });
         }
         if let Some(age) = age {
             tlb::flush_stale(None, now.wrapping_sub(age));

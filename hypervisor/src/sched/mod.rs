@@ -88,8 +88,6 @@ pub fn cpu_up(acpi_id: Option<u32>) {
     if let Some(id) = acpi_id {
         host().sched.set_acpi_id(cpu, id);
     }
-    guest_clock::keep_fresh_later();
-    crate::time::watchdog::start_here();
 }
 
 /// Chooses who runs on this pCPU from now on; none: nobody, the pCPU may halt until an interrupt. What ran here

@@ -13,6 +13,7 @@ check "cpuidle=0" in_log 'idle CPUs halt'
 check "bootscrub=1: cleared before dom0 starts" in_log 'MiB of free memory cleared'
 check "clocksource=acpi" in_log 'reference: PmTimer'
 echo "a line for the ring" >/dev/console
+sleep 1
 check "console_to_ring" in_log 'a line for the ring'
 # 40 KB, more than the ring has without the option.
 for n in $(seq 1 500); do

@@ -122,7 +122,10 @@ pub(super) fn numa_info(mut op: SysctlNumainfo) -> Result<SysctlNumainfo, Errno>
             } else {
                 let span = numa::span(arch::acpi::get(), from as u8);
                 (
-                    span.map_or(0, |frames| frames.end - frames.start),
+                    // What lies beyond was left out (`mem=`).
+                    span.map_or(0, |frames| {
+                        frames.end.min(mm.frames.len()).saturating_sub(frames.start)
+                    }),
                     mm.buddy.free_on_node(from as usize),
                 )
             };
