@@ -31,7 +31,7 @@ use crate::domain::{Context, Domain, Vcpu};
 use crate::event_channel;
 use crate::host::host;
 use crate::percpu::{self, PerCpu, work};
-use crate::time::{guest_clock, now, vcpu_timer};
+use crate::time::{now, vcpu_timer};
 
 /// A pCPU's scheduler state that needs no lock; the queues are in [`Scheduler`], since others reach into them.
 pub struct CpuLocal {
