@@ -59,7 +59,9 @@ pub fn enlarge_ring(options: &Options) {
     }
     memory.resize(size, 0);
     RING.lock().grow(memory);
-    log::info!("console ring: {} KiB", RING.lock().size() >> 10);
+    // The message goes into the ring itself.
+    let size = ring_size();
+    log::info!("console ring: {} KiB", size >> 10);
 }
 
 /// Bytes that the ring keeps.
