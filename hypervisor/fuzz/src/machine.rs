@@ -62,7 +62,7 @@ pub fn new(vcpus: u32) -> Machine {
         console: console::Console::default(),
         time: time::Clock::default(),
     });
-    sched::cpu_up();
+    sched::cpu_up(None);
     let mut machine = Machine {
         domains: Vec::new(),
         pool: Vec::new(),
