@@ -5,7 +5,7 @@ check "all invariants hold at the beginning" checker
 
 # The first guest makes dom0 and the hypervisor set up what they keep.
 check "create paused" xl create -p "$(config first)"
-check "a paused guest is in the list" sh -c 'xl list first | grep -q " --p--- "'
+check "a paused guest is in the list" sh -c 'xl list first | grep -q " [r-][b-]p--- "'
 check "destroy a paused guest" xl destroy first
 check "it is gone" gone first
 free=$(free_pages)
