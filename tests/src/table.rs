@@ -337,6 +337,19 @@ pub const TABLE: &[Case] = &[
         kernel_args: "oxen.xenstored=ours",
         ..XEN_GUESTS
     },
+    // What our own xl attaches, and our xenconsoled, under guests that stock xl made.
+    Case {
+        name: "xen-guest-attach",
+        scenario: "guest-attach",
+        kernel_args: "oxen.xenconsoled=ours",
+        ..XEN_GUESTS
+    },
+    Case {
+        name: "oxen-guest-attach",
+        scenario: "guest-attach",
+        kernel_args: "oxen.xenconsoled=ours",
+        ..GUESTS
+    },
     Case {
         name: "oxen-guest-life",
         ..GUESTS

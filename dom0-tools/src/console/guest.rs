@@ -103,6 +103,8 @@ impl Console {
         if self.held && self.events < ALLOWANCE && self.has_room() {
             self.held = false;
             channels.enable(self.port)?;
+            // What was left in the ring while there was no room for it raises no event again.
+            self.collect(channels)?;
         }
         Ok(())
     }

@@ -108,7 +108,7 @@ impl LoopDevice {
                 .write(!read_only)
                 .open(&path)?;
             for direct in [true, false] {
-                match configure(&device, &file, read_only, direct) {
+                match configure(&device, (&file, image), read_only, direct) {
                     Ok(()) => {
                         return Ok(Self {
                             path,
@@ -176,10 +176,21 @@ pub fn detach(device: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn configure(device: &File, file: &File, read_only: bool, direct: bool) -> Result<(), Errno> {
+fn configure(
+    device: &File,
+    (file, image): (&File, &Path),
+    read_only: bool,
+    direct: bool,
+) -> Result<(), Errno> {
     let mut info = Info::ZERO;
     info.flags =
         AUTOCLEAR | if read_only { READ_ONLY } else { 0 } | if direct { DIRECT_IO } else { 0 };
+    // For people (`losetup -a`), as far as there is room before a zero.
+    let name = image.as_os_str().as_encoded_bytes();
+    let room = info.file_name.len() - 1;
+    for (place, byte) in info.file_name.iter_mut().take(room).zip(name) {
+        *place = *byte;
+    }
     let config = Config {
         fd: file.as_raw_fd().cast_unsigned(),
         block_size: 0,

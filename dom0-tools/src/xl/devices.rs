@@ -7,7 +7,7 @@ use hypercall_abi::domctl::Scheduler;
 use serde_json::Value;
 
 use super::names::Names;
-use super::{block, network, pools, sched, top};
+use super::{block, manual, network, pools, sched, top};
 use crate::console::client::{self, Which};
 use crate::devices::{self, Device};
 use crate::hypercall::{self, Interface};
@@ -37,6 +37,8 @@ pub(super) enum Command {
     #[command(name = "sched-credit2")]
     SchedCredit2(sched::Arguments),
     Top(top::Arguments),
+    Completion(manual::Completion),
+    Man(manual::Manual),
 }
 
 #[derive(Debug, clap::Args)]
@@ -103,6 +105,8 @@ pub(super) fn run(command: &Command, dry: bool) -> ExitCode {
         Command::SchedCredit(arguments) => sched::run(arguments, Scheduler::CREDIT),
         Command::SchedCredit2(arguments) => sched::run(arguments, Scheduler::CREDIT2),
         Command::Top(arguments) => top::run(arguments),
+        Command::Completion(arguments) => Ok(manual::completion(arguments)),
+        Command::Man(arguments) => manual::manual(arguments),
     };
     match done {
         Ok(text) => super::finish(&text),

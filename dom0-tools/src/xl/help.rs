@@ -240,6 +240,18 @@ const COMMANDS: &[Entry] = &[
         options: &[],
     },
     Entry {
+        name: "completion",
+        usage: "<bash|zsh|fish|elvish|powershell>",
+        does: "Writes a shell's completion of these commands",
+        options: &[],
+    },
+    Entry {
+        name: "man",
+        usage: "<Directory>",
+        does: "Writes manual pages of these commands",
+        options: &[],
+    },
+    Entry {
         name: "top",
         usage: "[options]",
         does: "Shows what domains use, over and over",
@@ -348,6 +360,14 @@ pub(super) fn of(command: Option<&str>) -> String {
         },
     }
     out
+}
+
+/// What a command does, in a sentence.
+pub(super) fn sentence(name: &str) -> Option<&'static str> {
+    COMMANDS
+        .iter()
+        .find(|entry| entry.name == name)
+        .map(|entry| entry.does)
 }
 
 /// By name, or by a beginning that only one has.

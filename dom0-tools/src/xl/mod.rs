@@ -13,6 +13,7 @@ mod identity;
 mod info;
 mod lifecycle;
 mod list;
+mod manual;
 mod names;
 mod network;
 mod poke;
