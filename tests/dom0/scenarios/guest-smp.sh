@@ -49,7 +49,7 @@ check "xenpm" sh -c 'xenpm get-cpu-topology | grep -q CPU0'
 check "test-cpu-policy" test-cpu-policy
 check "test-resource" test-resource
 check "test-paging-mempool" test-paging-mempool
-check "test-xenstore" test-xenstore -d 1
+check "test-xenstore" test-xenstore -i 1
 check "xl uptime" sh -c 'xl uptime smp | grep -q "^smp "'
 check "destroy" xl destroy smp
 check "gone" gone smp
