@@ -133,19 +133,21 @@ impl Buddy {
     }
 
     /// Takes a block of 2^order pages. The count words still say "free"; the caller makes them what they become.
-    /// `unclaimed` asks that pages promised to claims stay available.
+    /// `unclaimed` asks that pages promised to claims stay available; `spare` more must stay free in any case.
     pub(super) fn allocate(
         &self,
         table: &FrameTable,
         order: u32,
         constraint: Constraint,
         unclaimed: bool,
+        spare: u64,
     ) -> Option<Mfn> {
         if order > MAX_ORDER {
             return None;
         }
         let mut state = self.state.lock();
-        if unclaimed && state.free.saturating_sub(state.claimed) < 1 << order {
+        let kept = if unclaimed { state.claimed } else { 0 };
+        if state.free.saturating_sub(kept) < (1 << order) + spare {
             return None;
         }
         let top = match constraint.address_bits {

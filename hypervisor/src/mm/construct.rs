@@ -43,7 +43,7 @@ impl Memory {
         let order = pages.next_power_of_two().trailing_zeros();
         let first = self
             .buddy
-            .allocate(&self.frames, order, Constraint::default(), true)?;
+            .allocate(&self.frames, order, Constraint::default(), true, 0)?;
         self.clean(first, order, true);
         for i in 0..1u64 << order {
             let page = self.frames.known(first.offset(i));

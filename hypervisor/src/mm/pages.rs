@@ -176,7 +176,15 @@ pub struct AllocFlags {
     pub no_scrub: bool,
 }
 
+/// Most pages that stay free for the hypervisor itself.
+const MOST_RESERVED: u64 = 1024;
+
 impl Memory {
+    /// Pages that stay free for the hypervisor's own heap whatever guests ask for.
+    fn reserve(&self) -> u64 {
+        (self.total_pages() / 4096 * 16).min(MOST_RESERVED)
+    }
+
     /// The count word of an allocated page with one reference, the owner's.
     fn allocated(owner: DomainId, bits: u64) -> u64 {
         (u64::from(owner.0) << count::OWNER_SHIFT) | count::RAM | count::ALLOCATED | bits | 1
@@ -240,9 +248,15 @@ impl Memory {
             }
             account.claimed >= pages
         };
+        // No guest's growth takes what the hypervisor itself may need in the middle of something.
+        let spare = if domain.is_hardware() {
+            0
+        } else {
+            self.reserve()
+        };
         let mfn = self
             .buddy
-            .allocate(&self.frames, order, how.place, !claimed)
+            .allocate(&self.frames, order, how.place, !claimed, spare)
             .ok_or(Errno::ENOMEM)?;
         self.clean(mfn, order, how.no_scrub);
         let mut account = domain.mem.account.lock();
@@ -276,7 +290,7 @@ impl Memory {
     pub fn alloc_shared_page(&self, domain: DomainId, writable: bool) -> Result<PageRef, Errno> {
         let mfn = self
             .buddy
-            .allocate(&self.frames, 0, Constraint::default(), true)
+            .allocate(&self.frames, 0, Constraint::default(), true, 0)
             .ok_or(Errno::ENOMEM)?;
         self.clean(mfn, 0, true);
         raw(mfn).zero();
@@ -416,7 +430,7 @@ impl Memory {
     pub(super) fn alloc_anonymous(&self, order: u32, place: Constraint) -> Result<Mfn, Errno> {
         let mfn = self
             .buddy
-            .allocate(&self.frames, order, place, true)
+            .allocate(&self.frames, order, place, true, 0)
             .ok_or(Errno::ENOMEM)?;
         self.clean(mfn, order, false);
         Ok(mfn)
@@ -493,7 +507,7 @@ impl Memory {
 
     /// Frames for the hypervisor's own use: zeroed, nobody can reference them. `None` if there are none.
     pub fn alloc_hypervisor_frames(&self, order: u32, place: Constraint) -> Option<Mfn> {
-        let mfn = self.buddy.allocate(&self.frames, order, place, true)?;
+        let mfn = self.buddy.allocate(&self.frames, order, place, true, 0)?;
         self.clean(mfn, order, true);
         for i in 0..1u64 << order {
             let mfn = mfn.offset(i);

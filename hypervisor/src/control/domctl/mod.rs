@@ -111,12 +111,6 @@ fn first_from(id: u16) -> Result<Arc<Domain>, Errno> {
     host().domains.next(id).ok_or(Errno::ESRCH)
 }
 
-/// What is not there yet.
-fn later(cmd: DomctlCmd) -> Errno {
-    log::warn!("domctl {cmd:?} refused: not supported yet");
-    Errno::EOPNOTSUPP
-}
-
 /// Runs a command; true if it has an answer in `u`.
 fn execute(
     cx: &Context,
@@ -224,7 +218,7 @@ fn execute(
         DomctlCmd::IOMEM_PERMISSION => rights::memory(domain, &u.iomem_permission())?,
         DomctlCmd::IOPORT_PERMISSION => rights::ports(cx, domain, &u.ioport_permission())?,
         DomctlCmd::IRQ_PERMISSION => rights::interrupt(cx, domain, &u.irq_permission())?,
-        DomctlCmd::SOFT_RESET => return Err(later(cmd).into()),
+        DomctlCmd::SOFT_RESET => life::soft_reset(domain)?,
         // For HVM guests, introspection or an IOMMU.
         DomctlCmd::SHADOW_OP
         | DomctlCmd::GETHVMCONTEXT

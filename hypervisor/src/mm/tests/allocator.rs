@@ -37,7 +37,7 @@ proptest! {
                 3 => Constraint { node: Some(0), exact_node: false, ..Default::default() },
                 _ => Constraint::default(),
             };
-            if let Some(mfn) = mm.buddy.allocate(&mm.frames, order, constraint, true) {
+            if let Some(mfn) = mm.buddy.allocate(&mm.frames, order, constraint, true, 0) {
                 prop_assert_eq!(mfn.get() & ((1 << order) - 1), 0, "aligned");
                 for i in 0..1u64 << order {
                     prop_assert!(owner.insert(mfn.get() + i, held.len()).is_none(), "given twice");
@@ -51,7 +51,7 @@ proptest! {
         for (mfn, order) in held { mm.buddy.free(&mm.frames, mfn, order, false); }
         prop_assert_eq!(mm.free_pages(), all);
         // Everything merged again: the largest aligned block is there.
-        let block = mm.buddy.allocate(&mm.frames, 7, Constraint { address_bits: 12 + 9, ..Default::default() }, true);
+        let block = mm.buddy.allocate(&mm.frames, 7, Constraint { address_bits: 12 + 9, ..Default::default() }, true, 0);
         prop_assert!(block.is_some());
     }
 }
