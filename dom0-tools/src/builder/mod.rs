@@ -9,6 +9,7 @@
 
 pub mod elf;
 pub mod error;
+pub mod keep;
 pub mod layout;
 pub mod load;
 mod lzo;

@@ -180,6 +180,7 @@ fn populate_and_load<T: Target>(
         })?;
         let said = loaded.notes.paddr_offset.unwrap_or(0);
         if said == paddr_offset {
+            request.kernel.keep();
             return Ok((machine.unwrap_or_default(), loaded));
         }
         if paddr_offset != 0 {

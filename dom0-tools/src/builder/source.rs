@@ -2,10 +2,12 @@
 //!
 //! Linux `Documentation/x86/boot.rst` for the bzImage.
 
-use std::io::{self, Read};
+use std::fs::File;
+use std::io::{self, Read, Seek as _};
 use std::path::Path;
 
 use super::Error;
+use super::keep::{self, Place};
 use super::lzo::LzoReader;
 
 const BOOT_FLAG: usize = 0x1fe;
@@ -94,6 +96,10 @@ pub struct Source {
     /// The packed part of `bytes`.
     start: usize,
     end: usize,
+    /// Where it is kept unpacked, or will be.
+    place: Option<Place>,
+    /// It is kept already.
+    unpacked: Option<File>,
 }
 
 impl Source {
@@ -102,8 +108,33 @@ impl Source {
     /// # Errors
     /// That it does not read, or is no kernel.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let bytes = std::fs::read(path).map_err(|error| Error::File(path.to_owned(), error))?;
-        Self::of(bytes, path)
+        Self::open_keeping(path, Path::new(keep::FOLDER))
+    }
+
+    /// As [`Self::open`], with the folder of kept kernels.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_keeping(path: &Path, folder: &Path) -> Result<Self, Error> {
+        let failed = |error| Error::File(path.to_owned(), error);
+        let mut file = File::open(path).map_err(failed)?;
+        let place = Place::of(folder, &file);
+        if let Some(unpacked) = place.as_ref().and_then(Place::open) {
+            return Ok(Self {
+                bytes: Vec::new(),
+                packing: Packing::Plain,
+                start: 0,
+                end: 0,
+                place: None,
+                unpacked: Some(unpacked),
+            });
+        }
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(failed)?;
+        let mut source = Self::of(bytes, path)?;
+        // One that is not packed is as good as kept.
+        source.place = place.filter(|_| source.packing != Packing::Plain);
+        Ok(source)
     }
 
     /// Finds the kernel in a file's bytes.
@@ -140,6 +171,8 @@ impl Source {
                 start,
                 end,
                 bytes,
+                place: None,
+                unpacked: None,
             });
         }
         let packing = Packing::of(&bytes).ok_or_else(|| Error::NotAKernel(path.to_owned()))?;
@@ -148,6 +181,8 @@ impl Source {
             start: 0,
             end: bytes.len(),
             bytes,
+            place: None,
+            unpacked: None,
         })
     }
 
@@ -166,8 +201,25 @@ impl Source {
     /// # Errors
     /// If the packed bytes do not begin as they should.
     pub fn reader(&self) -> io::Result<Box<dyn Read + Send + '_>> {
+        if let Some(file) = &self.unpacked {
+            let mut file = file.try_clone()?;
+            // A clone shares its place in the file.
+            file.rewind()?;
+            return Ok(Box::new(file));
+        }
         let bytes = self.bytes.get(self.start..self.end).unwrap_or(&[]);
-        self.packing.reader(bytes)
+        let reader = self.packing.reader(bytes)?;
+        Ok(match &self.place {
+            Some(place) => place.note(reader),
+            None => reader,
+        })
+    }
+
+    /// Says that the kernel was loaded, so that what was read of it is worth keeping.
+    pub fn keep(&self) {
+        if let Some(place) = &self.place {
+            place.keep();
+        }
     }
 }
 

@@ -433,6 +433,50 @@ fn every_packing_that_linux_knows_is_unpacked() {
     }
 }
 
+#[test]
+fn a_kernel_is_unpacked_once_where_there_is_a_folder_for_it() {
+    let folder = std::env::temp_dir().join(format!("oxen-keep-{}", std::process::id()));
+    let kept = folder.join("kept");
+    std::fs::create_dir_all(&kept).unwrap();
+    let path = folder.join("vmlinuz");
+    let plain = kernel(&text(), &linux_notes());
+    let image = bzimage(&packed("gzip", &["-1n"], &plain), 0, false);
+    std::fs::write(&path, &image).unwrap();
+    let start = |pages| {
+        let mut request = request(plain.clone(), None, pages).unwrap();
+        request.kernel = Source::open_keeping(&path, &kept).unwrap();
+        let target = Simulated {
+            most: pages,
+            ..Simulated::default()
+        };
+        let packing = request.kernel.packing();
+        let done = build(&target, &request);
+        let l4 = target
+            .context
+            .borrow()
+            .map(|context| context.ctrlreg[3] / PAGE);
+        let read = l4.map(|l4| target.read(l4, BASE + TEXT, 300_000));
+        (packing, done.is_ok(), read)
+    };
+    let count = || std::fs::read_dir(&kept).unwrap().count();
+    // What failed is not kept.
+    assert_eq!(start(64), (Packing::Gzip, false, None));
+    assert_eq!(count(), 0);
+    assert_eq!(start(4096), (Packing::Gzip, true, Some(text())));
+    assert_eq!(count(), 1);
+    assert_eq!(start(4096), (Packing::Plain, true, Some(text())));
+    // Another file of that name is another kernel.
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, &image).unwrap();
+    let (packing, done, _) = start(4096);
+    assert_eq!((packing, done), (Packing::Gzip, true));
+    // A folder that others may write to is not trusted.
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    std::fs::set_permissions(&kept, open).unwrap();
+    assert_eq!(start(4096).0, Packing::Gzip);
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
 fn refused(kernel: Vec<u8>, pages: u64) -> String {
     match built(kernel, None, pages) {
         Ok(_) => panic!("not refused"),
