@@ -56,9 +56,13 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// Rewrites an entry as a guest may: the status bits of one in use stay as they are.
-fn rewrite(d: &Domain, gref: u32, to: u16, mfn: Mfn, new: u16) {
+/// Rewrites an entry as a guest may: the status bits of one in use stay as they are, and so does the type of a reserved
+/// one (a change to version 1 drops the status of any that does not permit access).
+fn rewrite(d: &Domain, gref: u32, to: u16, mfn: Mfn, mut new: u16) {
     let (pin, v1) = (pin(d, gref), d.grants.table.read().version == 1);
+    if gref < GNTTAB_NR_RESERVED_ENTRIES && !pin.is_zero() {
+        new = new & !GTF_TYPE_MASK | ACCESS;
+    }
     let mut keep = 0;
     if v1 && !pin.is_zero() {
         keep |= GTF_READING;
