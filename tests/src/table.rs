@@ -292,7 +292,7 @@ pub const TABLE: &[Case] = &[
     },
     Case {
         name: "oxen-xenstored",
-        when: When::OnRequest,
+        when: When::Always,
         cpus: 2,
         initramfs: Initramfs::Full,
         scenario: "xenstored",
@@ -352,6 +352,7 @@ pub const TABLE: &[Case] = &[
     },
     Case {
         name: "oxen-guest-life",
+        when: When::Always,
         ..GUESTS
     },
     Case {
@@ -391,6 +392,7 @@ pub const TABLE: &[Case] = &[
     },
     Case {
         name: "oxen-xl-life",
+        when: When::Always,
         kernel_args: "oxen.xl=ours",
         ..GUESTS
     },
