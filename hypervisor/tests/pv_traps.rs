@@ -1,0 +1,224 @@
+//! The ways of a PV guest into the hypervisor and back, as the entry code calls them: SYSCALL, the iret hypercall, virtual
+//! NMIs. What must be on the guest kernel's stack is the public ABI's (see `pv::bounce`).
+
+#[path = "../fuzz/src/lib.rs"]
+#[allow(
+    dead_code,
+    reason = "shared with the fuzz targets, which use other parts"
+)]
+mod fuzz;
+
+use arch::addr::GuestVa;
+use arch::entry::{TrapFrame, VECTOR_SYSCALL, selector};
+use fuzz::machine::{self, BUFFER, Machine, SELF, finish};
+use hypercall_abi::xen::{Hypercall, MmuextOp, MmuextOpArg, VmAssistType};
+use hypervisor::domain::Context;
+use hypervisor::fail::Args;
+use hypervisor::percpu;
+use hypervisor::pv::{Callback, TrapGate, emulate::msr, entry};
+
+const HANDLER: u64 = 0xffff_ffff_8100_0000;
+const HANDLER32: u64 = 0xffff_ffff_8200_0000;
+const UNDEFINED: u64 = 0xffff_ffff_8300_0000;
+const NMI: u64 = 0xffff_ffff_8400_0000;
+const STACK: u64 = BUFFER + 0x2000;
+const IF: u64 = 1 << 9;
+const DF: u64 = 1 << 10;
+
+/// A machine whose guest runs, with handlers, in user mode.
+fn guest() -> (Machine, Context) {
+    let machine = machine::new(1);
+    let cx = machine.domains[1].clone();
+    let kernel = cx.vcpu.pv().state().tables.kernel.expect("set");
+    let mut op = MmuextOpArg {
+        cmd: MmuextOp::NEW_USER_BASEPTR,
+        ..Default::default()
+    };
+    op.arg1.set_mfn(kernel.get());
+    hypervisor::guest::write(hypercall_abi::GuestHandle::new(BUFFER), 0, &op).expect("mapped");
+    finish(Args([BUFFER, 1, 0, SELF, 0, 0]), |args| {
+        hypervisor::mm::do_mmuext_op(&cx, args)
+    })
+    .expect("user page tables");
+    {
+        let mut state = cx.vcpu.pv().state();
+        state.kernel_mode = false;
+        state.kernel_sp = STACK;
+        state.syscall_callback = Callback {
+            rip: HANDLER,
+            mask_events: true,
+        };
+        state.syscall32_callback.rip = HANDLER32;
+        state.nmi_callback = NMI;
+        state.traps[6] = TrapGate {
+            rip: UNDEFINED,
+            ..Default::default()
+        };
+    }
+    cx.vcpu.set_upcall_mask(false);
+    percpu::with(|cpu| {
+        cpu.pending.store(0, std::sync::atomic::Ordering::SeqCst);
+        *cpu.current.borrow_mut() = Some(cx.clone());
+    });
+    (machine, cx)
+}
+
+/// What the entry code makes of SYSCALL.
+fn syscall_frame() -> TrapFrame {
+    TrapFrame {
+        rax: 39,
+        rcx: 0x40_1002,
+        r11: 0x246 | DF,
+        rip: 0x40_1002,
+        cs: selector::GUEST_CS64,
+        rflags: 0x246 | DF,
+        rsp: 0x7fff_0000,
+        ss: selector::GUEST_SS,
+        vector: VECTOR_SYSCALL,
+        ..TrapFrame::default()
+    }
+}
+
+fn stack(at: u64, words: usize) -> Vec<u64> {
+    let mut bytes = vec![0; words * 8];
+    arch::guest::copy_from(GuestVa::new(at), &mut bytes).expect("mapped");
+    let word = |bytes: &[u8]| u64::from_ne_bytes(bytes.try_into().expect("eight"));
+    bytes.chunks_exact(8).map(word).collect()
+}
+
+#[test]
+fn a_system_call_reaches_the_guest_kernel() {
+    let (_machine, cx) = guest();
+    let mut frame = syscall_frame();
+    entry::syscall(&mut frame);
+    assert_eq!((frame.rip, frame.rsp), (HANDLER, STACK - 7 * 8));
+    assert_eq!(
+        (frame.cs, frame.ss),
+        (selector::GUEST_CS64, selector::GUEST_SS)
+    );
+    assert_eq!(frame.rflags & DF, 0, "the ABI's SYSCALL mask");
+    assert_eq!((frame.rax, frame.vector), (39, VECTOR_SYSCALL));
+    let words = stack(frame.rsp, 7);
+    let expected = [
+        0x40_1002,
+        0x246 | DF,
+        0x40_1002,
+        0xe033,
+        0x246 | DF,
+        0x7fff_0000,
+        0xe02b,
+    ];
+    assert_eq!(words, expected);
+    assert!(cx.vcpu.pv().state().kernel_mode);
+    assert!(cx.vcpu.upcall_masked(), "the callback asked for it");
+}
+
+#[test]
+fn a_system_call_from_compatibility_mode_has_its_own_callback() {
+    let (_machine, cx) = guest();
+    let mut frame = syscall_frame();
+    frame.cs = selector::GUEST_CS32;
+    entry::syscall(&mut frame);
+    assert_eq!(frame.rip, HANDLER32);
+    assert_eq!(stack(frame.rsp, 4)[3], 0xe023);
+    // Without one it is an undefined opcode, at the instruction.
+    {
+        let mut state = cx.vcpu.pv().state();
+        state.kernel_mode = false;
+        state.syscall32_callback = Callback::default();
+    }
+    let mut frame = syscall_frame();
+    frame.cs = selector::GUEST_CS32;
+    entry::syscall(&mut frame);
+    assert_eq!(frame.rip, UNDEFINED);
+    assert_eq!(stack(frame.rsp, 3)[2], 0x40_1000);
+}
+
+#[test]
+fn the_virtual_iopl_shows_only_where_it_is_the_architectures() {
+    let (_machine, cx) = guest();
+    cx.vcpu.pv().state().iopl = 3;
+    let mut frame = syscall_frame();
+    entry::syscall(&mut frame);
+    assert_eq!(stack(frame.rsp, 5)[4] >> 12 & 3, 0);
+    cx.vcpu.pv().state().kernel_mode = false;
+    let bit = 1 << VmAssistType::ARCHITECTURAL_IOPL.0;
+    let assists = &cx.domain.pv().vm_assist;
+    assists.store(bit, std::sync::atomic::Ordering::SeqCst);
+    let mut frame = syscall_frame();
+    entry::syscall(&mut frame);
+    assert_eq!(stack(frame.rsp, 5)[4] >> 12 & 3, 3);
+}
+
+/// An iret hypercall with this context (rax, r11, rcx, flags, rip, cs, rflags, rsp, ss).
+fn iret(context: [u64; 9]) -> TrapFrame {
+    machine::put(0x1000, &context);
+    let mut frame = syscall_frame();
+    frame.rax = Hypercall::IRET.0.into();
+    frame.rsp = BUFFER + 0x1000;
+    entry::syscall(&mut frame);
+    frame
+}
+
+#[test]
+fn iret_goes_back_to_user_mode() {
+    let (_machine, cx) = guest();
+    cx.vcpu.pv().state().kernel_mode = true;
+    // IOPL and VM in the image are not the guest's to have; IF is the upcall mask.
+    let f = iret([7, 11, 13, 0, 0x40_2000, 0x33, 0x2_3046, 0x7fff_1000, 0x2b]);
+    assert_eq!((f.rax, f.r11, f.rcx, f.rip), (7, 11, 13, 0x40_2000));
+    assert_eq!((f.cs, f.ss, f.rsp), (0x33, 0x2b, 0x7fff_1000));
+    assert_eq!((f.rflags, f.vector), (0x46 | IF, 0));
+    assert!(cx.vcpu.upcall_masked());
+    assert!(!cx.vcpu.pv().state().kernel_mode);
+    // A promised return from SYSCALL: rcx and r11 are lost, selectors are flat.
+    cx.vcpu.pv().state().kernel_mode = true;
+    let f = iret([7, 11, 13, 0x100, 0x40_2000, 0x33, 0x246, 0x7fff_1000, 0x2b]);
+    assert_eq!((f.cs, f.ss), (selector::GUEST_CS64, selector::GUEST_SS));
+    assert_eq!(f.vector, VECTOR_SYSCALL);
+    assert!(!cx.vcpu.upcall_masked());
+}
+
+#[test]
+fn iret_within_the_kernel_stays_there() {
+    let (_machine, cx) = guest();
+    cx.vcpu.pv().state().kernel_mode = true;
+    let f = iret([0, 0, 0, 0, HANDLER, 0xe030, 0x246, STACK, 0xe02b]);
+    assert_eq!((f.rip, f.cs), (HANDLER, 0xe033));
+    assert!(cx.vcpu.pv().state().kernel_mode);
+}
+
+#[test]
+fn a_virtual_nmi_comes_once_until_its_handler_returns() {
+    let (_machine, cx) = guest();
+    cx.vcpu.pv().state().kernel_mode = true;
+    let version = || {
+        let mut frame = syscall_frame();
+        frame.rax = Hypercall::XEN_VERSION.0.into();
+        (frame.rdi, frame.rsp) = (0, STACK);
+        entry::syscall(&mut frame);
+        frame.rip
+    };
+    assert_eq!(version(), 0x40_1002);
+    assert!(cx.vcpu.pv().raise_nmi());
+    assert!(!cx.vcpu.pv().raise_nmi(), "one is pending already");
+    assert_eq!(version(), NMI);
+    assert!(cx.vcpu.pv().raise_nmi());
+    assert_eq!(version(), 0x40_1002, "its handler runs");
+    let f = iret([0, 0, 0, 0, HANDLER, 0xe030, 0x246, STACK, 0xe02b]);
+    assert_eq!(f.rip, NMI, "after the return it comes");
+}
+
+#[test]
+fn tsc_aux_is_32_bits_of_the_guests_own() {
+    const TSC_AUX: u32 = 0xc000_0103;
+    let (_machine, cx) = guest();
+    if msr::read(&cx, TSC_AUX).is_none() {
+        // This processor has neither RDTSCP nor RDPID.
+        assert_eq!(msr::write(&cx, TSC_AUX, 1), None);
+        return;
+    }
+    assert_eq!(msr::write(&cx, TSC_AUX, 0x1_0000_0000), None);
+    assert_eq!(msr::write(&cx, TSC_AUX, 0x1003), Some(()));
+    assert_eq!(msr::read(&cx, TSC_AUX), Some(0x1003));
+}
