@@ -275,6 +275,9 @@ impl Daemon {
 
     fn run(&mut self) -> Result<(), String> {
         let mut buffer = [MaybeUninit::<epoll::Event>::uninit(); 64];
+        // A live update's answer, and what else its forerunner had not sent: nobody may be there to wake us for it.
+        self.serve_rings();
+        self.deliver();
         while !self.stop {
             let timeout = self.timeout();
             let ready = match epoll::wait(&self.epoll, &mut buffer, timeout.as_ref()) {
@@ -581,6 +584,12 @@ impl Daemon {
 
     /// Becomes another program that goes on with everything. Comes back only if that fails.
     fn live_update(&mut self, update: &Update) {
+        // The C library hands what is no program to a shell, and with it this process.
+        if let Err(error) = is_program(&update.binary) {
+            let why = format!("Error activating new binary: {error}");
+            self.server.fail_update(update, &why);
+            return;
+        }
         let descriptors = Descriptors {
             listener: Some(self.listener.as_raw_fd()),
             evtchn: self.server.platform.evtchn_fd(),
@@ -636,6 +645,17 @@ impl Daemon {
         if let Some(evtchn) = self.server.platform.evtchn() {
             let _ = rustix::io::fcntl_setfd(evtchn, flags);
         }
+    }
+}
+
+/// Whether the kernel itself can run that file.
+fn is_program(path: &Path) -> io::Result<()> {
+    let mut magic = [0; 4];
+    fs::File::open(path)?.read_exact(&mut magic)?;
+    if magic == *b"\x7fELF" || magic.starts_with(b"#!") {
+        Ok(())
+    } else {
+        Err(io::Error::other("neither an ELF file nor a script"))
     }
 }
 

@@ -5,7 +5,9 @@ start_tools
 check "create with 4 vCPUs" create smp "vcpus = 2" "maxvcpus = 4" "memory = 160" "maxmem = 192"
 check "two are up" prints 2 in_guest smp nproc
 check "vcpu-set 4" xl vcpu-set --ignore-host smp 4
-four() { [ "$(in_guest smp 'nproc')" -eq 4 ]; }
+# The kernel adds the vCPUs that the tools allow; to use them is udev's work in a distribution, the shell's here.
+online='for c in /sys/devices/system/cpu/cpu*/online; do grep -q 1 $c || echo 1 >$c; done; nproc'
+four() { [ "$(in_guest smp "$online")" -eq 4 ]; }
 check "the guest has four" within 300 four
 check "work on all four" in_guest smp 'for i in 1 2 3 4; do (taskset $((1 << (i - 1))) sh -c "n=0; while [ \$n -lt 20000 ]; do n=\$((n+1)); done") & done; wait'
 check "vcpu-set 1" xl vcpu-set --ignore-host smp 1

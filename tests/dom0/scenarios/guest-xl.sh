@@ -53,7 +53,8 @@ check "no such domain" refused 'no domain' "$ours" destroy nobody
 interrupted() {
     "$ours" create "$(config i)" >/tmp/refused.out 2>&1 &
     pid=$!
-    sleep 1
+    # As soon as there is something to leave behind.
+    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do "$ours" domid i >/dev/null 2>&1 && break; done
     kill -INT $pid
     wait $pid && return 1
     grep -q 'interrupted; nothing' /tmp/refused.out || { cat /tmp/refused.out; return 1; }
