@@ -6,7 +6,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arch::addr::Mfn;
 use arch::sync::SpinLock;
@@ -53,6 +53,8 @@ pub struct Buddy {
     state: SpinLock<State>,
     /// No dirty page is free below this frame.
     pub(super) dirty_from: AtomicU64,
+    /// Whether a pCPU is clearing pages in advance.
+    pub(super) scrubbing: AtomicBool,
     /// Free pages that hold what their last owner left there.
     pub(super) dirty: AtomicU64,
 }
@@ -89,6 +91,7 @@ impl Buddy {
                 claimed: 0,
             }),
             dirty_from: AtomicU64::new(u64::MAX),
+            scrubbing: AtomicBool::new(false),
             dirty: AtomicU64::new(0),
         }
     }

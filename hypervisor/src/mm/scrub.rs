@@ -12,8 +12,18 @@ use super::frame_table::count;
 const FRAMES: u64 = 4096;
 
 impl Memory {
-    /// Takes a small step: clears one page, or looks at some that need nothing. False when there is nothing left to do.
+    /// Takes a small step: clears one page, or looks at some that need nothing. False when there is nothing left to do,
+    /// or another pCPU is at it: several would only queue for the allocator's lock, and keep those waiting who need pages.
     pub fn scrub_some(&self) -> bool {
+        if self.buddy.scrubbing.swap(true, Ordering::Acquire) {
+            return false;
+        }
+        let more = self.scrub_step();
+        self.buddy.scrubbing.store(false, Ordering::Release);
+        more
+    }
+
+    fn scrub_step(&self) -> bool {
         let from = self.buddy.dirty_from.load(Ordering::Acquire);
         if from >= self.frames.len() {
             return false;
