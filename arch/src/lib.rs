@@ -21,7 +21,6 @@ pub mod extable;
 pub mod frame;
 pub mod guest;
 pub mod guest_cpu;
-#[cfg(target_os = "none")]
 pub mod heap;
 #[cfg(not(target_os = "none"))]
 pub mod hosted;

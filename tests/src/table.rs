@@ -178,6 +178,8 @@ pub const TABLE: &[Case] = &[
             "dom0 crashed",
             "rebooting in 5 seconds by a triple fault",
         ],
+        // dom0's crash is not the hypervisor's own.
+        forbid: &["Oxen panicked", "FATAL TRAP"],
         end: End::Crash,
         ..DIRECT
     },

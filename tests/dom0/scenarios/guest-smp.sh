@@ -9,7 +9,7 @@ check "vcpu-set 4" xl vcpu-set --ignore-host smp 4
 online='for c in /sys/devices/system/cpu/cpu*/online; do grep -q 1 $c || echo 1 >$c; done; nproc'
 four() { [ "$(in_guest smp "$online")" -eq 4 ]; }
 check "the guest has four" within 300 four
-check "work on all four" in_guest smp 'for i in 1 2 3 4; do (taskset $((1 << (i - 1))) sh -c "n=0; while [ \$n -lt 20000 ]; do n=\$((n+1)); done") & done; wait'
+check "work on all four" in_guest smp 'p=; for i in 1 2 3 4; do (taskset $((1 << (i - 1))) sh -c "n=0; while [ \$n -lt 20000 ]; do n=\$((n+1)); done") & p="$p $!"; done; for i in $p; do wait $i || exit 1; done'
 check "vcpu-set 1" xl vcpu-set --ignore-host smp 1
 one() { [ "$(in_guest smp 'nproc')" -eq 1 ]; }
 check "the guest has one" within 300 one
