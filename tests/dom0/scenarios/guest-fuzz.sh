@@ -36,7 +36,7 @@ while [ $n -lt "$seeds" ]; do
     # One that ended in a loop is as good as one that is done.
     gone fuzz 90 >/dev/null || xl destroy fuzz 2>/dev/null
     check "it is gone" gone fuzz
-    check "it did attack" shows fuzz '^%% fuzz seed'
+    check "it did attack" shows fuzz "^%% round 256 "
     say "seed $((seed + n)): $(grep '^%%' "$(log_of fuzz)" | tail -n 1 | tr -d '\r')"
     check "all invariants hold" checker
     check "memory is back" back "$free"

@@ -86,7 +86,11 @@ impl World {
             // They would leave for good: to nowhere, to sleep, to the end.
             Hypercall::IRET | Hypercall::SCHED_OP_COMPAT => return,
             Hypercall::SCHED_OP if number == 29 => {
-                args[0] = self.random.of(&[0, 4, 5, 6, 7, 8, u64::MAX]);
+                args[0] = self.random.of(&[0, 4, 5, 7, 8, u64::MAX]);
+                // A watchdog ends the guest some seconds later.
+                if self.random.one_in(1000) {
+                    args[0] = 6;
+                }
             }
             // Garbage on the host's console helps nobody.
             Hypercall::CONSOLE_IO if !self.random.one_in(50) => return,

@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 use core::arch::{asm, global_asm};
+use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use hypercall_abi::elfnote::ElfNote;
@@ -92,11 +93,42 @@ global_asm!(
         push 0
         mov eax, {iret}
         syscall
-    3:  // Else say so and end.
+    3:  // A store to a page that the guest took from itself does nothing.
+        cmp eax, 14
+        jne 5f
+        lea rcx, [rip + fuzz_store]
+        cmp rcx, [rsp + 24]
+        je 4f
+        lea rcx, [rip + fuzz_store_byte]
+        cmp rcx, [rsp + 24]
+        jne 5f
+    4:  add rsp, 24
+        lea rcx, [rip + fuzz_stored]
+        mov [rsp], rcx
+        and qword ptr [rsp + 16], -513
+        push 0
+        push 0
+        push 0
+        push 0
+        mov eax, {iret}
+        syscall
+    5:  // Else say so and end.
         lea rsp, [rip + fuzz_stack_top]
         mov edi, eax
         call fuzz_lost
         ud2
+
+    // fuzz_store(address, word), fuzz_store_byte(address, byte)
+    .global fuzz_store
+    fuzz_store:
+        mov [rdi], rsi
+    .global fuzz_stored
+    fuzz_stored:
+        ret
+    .global fuzz_store_byte
+    fuzz_store_byte:
+        mov [rdi], sil
+        ret
 
     .macro arm
         push rbx
@@ -172,6 +204,8 @@ unsafe extern "C" {
     fn fuzz_land();
     fn fuzz_run_kernel(code: u64, registers: *const u64);
     fn fuzz_run_user(frame: *const u64, registers: *const u64);
+    fn fuzz_store(address: u64, word: u64);
+    fn fuzz_store_byte(address: u64, byte: u64);
     static fuzz_trapped: AtomicU64;
 }
 
@@ -242,18 +276,32 @@ pub fn read(address: u64) -> u64 {
     unsafe { (address as *const u64).read_volatile() }
 }
 
-/// Writes a word of this guest's memory, which must be mapped and writable.
+/// Writes a word of this guest's memory; nothing happens if the guest may not write there (any more).
 pub fn write(address: u64, value: u64) {
-    // SAFETY: callers name the pool or shared pages, which hold no Rust objects.
-    unsafe { (address as *mut u64).write_volatile(value) }
+    // SAFETY: callers name the pool or shared pages, which hold no Rust objects; the trap handler ends what faults.
+    unsafe { fuzz_store(address, value) }
 }
 
 /// Writes bytes likewise.
 pub fn write_bytes(address: u64, bytes: &[u8]) {
     for (at, byte) in (address..).zip(bytes) {
         // SAFETY: as `write`.
-        unsafe { (at as *mut u8).write_volatile(*byte) }
+        unsafe { fuzz_store_byte(at, u64::from(*byte)) }
     }
+}
+
+/// Pages that are no part of the pool: a trap table with room for arguments, and a stack for traps from user mode.
+#[repr(C, align(4096))]
+struct Own(UnsafeCell<[u8; 3 * PAGE as usize]>);
+
+// SAFETY: only the processor and the hypervisor look at them, and `write`.
+unsafe impl Sync for Own {}
+
+static OWN: Own = Own(UnsafeCell::new([0; 3 * PAGE as usize]));
+
+/// Where [`Own`] begins: the trap table's page, then the stack.
+pub fn own() -> u64 {
+    OWN.0.get() as u64
 }
 
 /// The address at which a machine frame of this guest lies in its memory.
@@ -383,12 +431,19 @@ extern "C" fn fuzz_main(start: u64) -> ! {
 extern "C" fn fuzz_lost(vector: u64) -> ! {
     say(b"\n%% lost at vector ");
     say_number(vector);
-    say(b"\n");
+    say_round();
     end(0)
 }
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    say(b"\n%% lost: panic\n");
+    say(b"\n%% lost: panic");
+    say_round();
     end(0)
+}
+
+fn say_round() {
+    say(b" in round ");
+    say_number(crate::machine::ROUND.load(Ordering::Relaxed));
+    say(b"\n");
 }

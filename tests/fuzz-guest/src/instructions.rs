@@ -106,6 +106,31 @@ pub fn random(random: &mut Random, to: &mut [u8; LONGEST]) -> usize {
     at + opcode.len() + operands
 }
 
+/// Opcodes that replace the stack pointer whatever their operands: iret, lss.
+const MOVES_STACK: &[&[u8]] = &[&[0x48, 0xcf], &[0xcf], &[0x0f, 0xb2]];
+
+/// An instruction that leaves the stack pointer where a trap's frame fits: what guest kernel mode survives, where traps
+/// use the present stack. Its operand is in memory, and no register that it names is the stack pointer.
+pub fn on_present_stack(random: &mut Random, to: &mut [u8; LONGEST]) -> usize {
+    for byte in to.iter_mut() {
+        *byte = random.next() as u8;
+    }
+    let (opcode, operands) = loop {
+        let chosen = random.of(OPCODES);
+        if !MOVES_STACK.contains(&chosen.0) {
+            break chosen;
+        }
+    };
+    to[..opcode.len()].copy_from_slice(opcode);
+    if operands > 0 && opcode != [0xcd] {
+        // Control and debug registers are moved to and from general ones, whatever the mode says.
+        let mode = random.below(3) as u8;
+        let register = |random: &mut Random| random.of(&[0u8, 1, 2, 3, 5, 6, 7]);
+        to[opcode.len()] = mode << 6 | register(random) << 3 | register(random);
+    }
+    opcode.len() + operands
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,5 +1,7 @@
 //! The rounds: which pages the guest plays with, and what it does next.
 
+use core::sync::atomic::{AtomicU64, Ordering};
+
 use hypercall_abi::xen::Hypercall;
 
 use crate::guest::{self, BASE, Registers, StartInfo};
@@ -108,7 +110,7 @@ impl World {
             };
         }
         registers[4] = self.pool[STACK].0 + PAGE / 2;
-        if self.random.one_in(4000) {
+        if self.random.one_in(40_000) {
             registers[4] = self.random.odd();
         }
         registers
@@ -118,7 +120,11 @@ impl World {
     fn instruction(&mut self, user: bool) {
         let code = self.pool[CODE].0;
         let mut bytes = [0; LONGEST];
-        let length = instructions::random(&mut self.random, &mut bytes);
+        let length = if user || self.random.one_in(200) {
+            instructions::random(&mut self.random, &mut bytes)
+        } else {
+            instructions::on_present_stack(&mut self.random, &mut bytes)
+        };
         guest::write_bytes(code, &bytes[..length]);
         // jmp [rip + 0], and where to; in user mode a system call brings it back.
         let mut back = [0; 14];
@@ -151,16 +157,27 @@ impl World {
         guest::run_user(&frame, &registers);
     }
 
+    /// Maps the pages again that the guest cannot do much without.
+    fn mend(&mut self) {
+        for (address, mfn) in &self.pool[..FIRST_TABLE] {
+            let entry = mfn * PAGE | 7;
+            let _ = guest::call(Hypercall::UPDATE_VA_MAPPING, [*address, entry, 2, 0, 0, 0]);
+        }
+    }
+
     fn round(&mut self) {
         match self.random.below(16) {
-            // In guest kernel mode whatever moves the stack ends the guest.
-            0 => self.instruction(false),
-            1..=8 => self.instruction(true),
+            // In guest kernel mode whatever moves the stack ends the guest, so that is rare.
+            0..=2 => self.instruction(false),
+            3..=8 => self.instruction(true),
             9..=12 => self.random_call(),
             _ => self.table_step(),
         }
     }
 }
+
+/// The present round, for who reports the guest's end.
+pub static ROUND: AtomicU64 = AtomicU64::new(0);
 
 /// The guest's life.
 pub fn run(start: StartInfo) -> ! {
@@ -178,8 +195,8 @@ pub fn run(start: StartInfo) -> ! {
         random: Random::new(seed),
         machine: Machine {
             tables: frame_of(start.tables()),
-            stack: pool[STACK + 1].0 + PAGE,
-            traps: pool[CODE + 1].0,
+            stack: guest::own() + 3 * PAGE,
+            traps: guest::own(),
         },
         arguments: core::array::from_fn(|i| pool[ARGUMENTS.start + i].0),
         pool,
@@ -194,8 +211,10 @@ pub fn run(start: StartInfo) -> ! {
     for round in 0..rounds {
         if round % 64 == 0 {
             world.machine.claim_traps();
+            world.mend();
         }
-        if round % 2048 == 0 {
+        ROUND.store(round, Ordering::Relaxed);
+        if round % 256 == 0 {
             guest::say(b"%% round ");
             guest::say_number(round);
             guest::say(b" traps ");
