@@ -1,11 +1,12 @@
 # A guest that attacks (tests/fuzz-guest), beside one that must not notice. oxen.seeds=N runs, from oxen.seed=N on, of
-# oxen.rounds=N rounds each. Afterwards the hypervisor's own checker finds nothing and all memory is back.
+# oxen.rounds=N rounds each; oxen.seconds=N goes on with further seeds for that long. Afterwards the hypervisor's own checker finds nothing and all memory is back.
 . /oxen/lib/guests.sh
 start_tools
 seeds=$(argument oxen.seeds)
 seed=$(argument oxen.seed)
 rounds=$(argument oxen.rounds)
-: "${seeds:=3}" "${seed:=1}" "${rounds:=20000}"
+seconds=$(argument oxen.seconds)
+: "${seeds:=3}" "${seed:=1}" "${rounds:=20000}" "${seconds:=0}"
 
 fuzzer() {
     {
@@ -30,7 +31,8 @@ xl destroy fuzz 2>/dev/null
 rounds=$rounds_wanted
 free=$(free_pages)
 n=0
-while [ $n -lt "$seeds" ]; do
+began=$(cut -d. -f1 /proc/uptime)
+while [ $n -lt "$seeds" ] || [ $(($(cut -d. -f1 /proc/uptime) - began)) -lt "$seconds" ]; do
     rm -f "$(log_of fuzz)"
     check "attack with seed $((seed + n))" xl create -q "$(fuzzer fuzz $((seed + n)))"
     # One that ended in a loop is as good as one that is done.

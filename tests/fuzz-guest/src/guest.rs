@@ -113,6 +113,8 @@ global_asm!(
         mov eax, {iret}
         syscall
     5:  // Else say so and end.
+        mov rsi, [rsp + 16]
+        mov rdx, [rsp + 24]
         lea rsp, [rip + fuzz_stack_top]
         mov edi, eax
         call fuzz_lost
@@ -428,9 +430,14 @@ extern "C" fn fuzz_main(start: u64) -> ! {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn fuzz_lost(vector: u64) -> ! {
+extern "C" fn fuzz_lost(vector: u64, above: u64, further: u64) -> ! {
     say(b"\n%% lost at vector ");
     say_number(vector);
+    // Error code and instruction pointer, or instruction pointer and code segment, below the guest's base.
+    say(b" frame ");
+    say_number(above.wrapping_sub(BASE));
+    say(b" ");
+    say_number(further.wrapping_sub(BASE));
     say_round();
     end(0)
 }
