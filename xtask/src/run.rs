@@ -40,6 +40,9 @@ pub struct Options {
     /// The small userspace (boots faster)
     #[arg(long)]
     small: bool,
+    /// The userspace of the guest scenarios: Debian's tools and what guests are made of
+    #[arg(long, conflicts_with = "small")]
+    guests: bool,
     /// Emulate even where KVM works
     #[arg(long)]
     tcg: bool,
@@ -92,6 +95,8 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     };
     let flavour = if options.small {
         Initramfs::Small
+    } else if options.guests {
+        Initramfs::Guests
     } else {
         Initramfs::Full
     };
