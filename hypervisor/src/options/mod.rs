@@ -193,8 +193,6 @@ pub struct Options {
     pub keep_screen: bool,
     /// Show the dom0 builder's layout.
     pub verbose_dom0: bool,
-    /// PCIDs may be used.
-    pub pcid: bool,
     /// SMEP may be used.
     pub smep: bool,
     /// SMAP may be used.
@@ -251,7 +249,6 @@ impl Default for Options {
             smt: true,
             keep_screen: false,
             verbose_dom0: false,
-            pcid: true,
             smep: true,
             smap: true,
             scheduler: Scheduler::CREDIT2,
@@ -501,14 +498,6 @@ impl Options {
             "smt" => put(&mut self.smt, flag),
             "cpuidle" => put(&mut self.cpuidle, flag),
             "vga" => self.set_vga(text),
-            "pcid" => put(
-                &mut self.pcid,
-                if matches!(text, "xpti" | "noxpti") {
-                    Some(true)
-                } else {
-                    flag
-                },
-            ),
             "smep" => put(
                 &mut self.smep,
                 if text == "hvm" { Some(false) } else { flag },

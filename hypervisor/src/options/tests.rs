@@ -55,6 +55,7 @@ fn what_is_wrong_is_said_once() {
         ["option \"iommu=off\" has no effect here"]
     );
     assert_eq!(notes("no-xpti"), ["option \"no-xpti\" has no effect here"]);
+    assert_eq!(notes("pcid=0"), ["option \"pcid=0\" has no effect here"]);
     assert_eq!(
         notes("console=com7"),
         ["option \"console=com7\" is malformed; ignored"]
