@@ -83,4 +83,5 @@ pub fn run(data: &[u8]) {
         let _ = emulate::forced_cpuid(cx, &mut frame);
     }
     machine.audit("emulation");
+    machine.end();
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arch::addr::{GuestVa, Mfn};
+use hypercall_abi::Errno;
 use hypercall_abi::xen::{MmuextOp, MmuextOpArg};
 use hypervisor::domain::{Context, Domain, DomainId, DomainList, Kind};
 use hypervisor::fail::{Args, Fail, Return};
@@ -142,7 +143,7 @@ pub fn put(offset: u64, words: &[u64]) -> u64 {
     BUFFER + offset
 }
 
-/// Calls until it is done or has been continued very often (which a guest may leave at that).
+/// Calls until it is done or has been continued very often: a guest may leave it at that, and it is no success.
 pub fn finish(mut args: Args, call: impl Fn(Args) -> Return) -> Return {
     for _ in 0..1000 {
         match call(args) {
@@ -150,7 +151,7 @@ pub fn finish(mut args: Args, call: impl Fn(Args) -> Return) -> Return {
             other => return other,
         }
     }
-    Ok(0)
+    Err(Fail::Errno(Errno::ERESTART))
 }
 
 impl Machine {
