@@ -4,7 +4,7 @@
 //! One engine (see the module above) serves every pool. A pool is created under the name of credit2 or credit, which decides
 //! what parameters the tools may ask of it; a vCPU never leaves its pool's pCPUs.
 //!
-//! Lock order: the pools' lock, then the domain list (for a moment), then a vCPU's scheduler lock.
+//! Lock order: the pools' lock, then a vCPU's scheduler lock; the domain list is never held meanwhile.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
