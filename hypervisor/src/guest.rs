@@ -1,10 +1,14 @@
 //! Typed copies to and from the calling guest. A handle is an allegation; a value read through it is the
 //! hypervisor's own copy, read once.
 
+use alloc::vec::Vec;
+
 use arch::addr::GuestVa;
 use arch::guest::{copy_from, copy_to};
 use hypercall_abi::{Errno, GuestHandle};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use crate::host::host;
 
 fn element<T>(handle: GuestHandle<T>, index: u64) -> Result<GuestVa, Errno> {
     handle
@@ -18,6 +22,24 @@ pub fn read<T: FromBytes + IntoBytes>(handle: GuestHandle<T>, index: u64) -> Res
     let mut value = T::new_zeroed();
     copy_from(element(handle, index)?, value.as_mut_bytes()).map_err(|_| Errno::EFAULT)?;
     Ok(value)
+}
+
+/// Copies a whole array in. `E2BIG` for more than `most` elements, `ENOMEM`, `EFAULT`.
+pub fn read_array<T: FromBytes + IntoBytes>(
+    handle: GuestHandle<T>,
+    count: usize,
+    most: usize,
+) -> Result<Vec<T>, Errno> {
+    if count > most {
+        return Err(Errno::E2BIG);
+    }
+    host().mm.may_grow()?;
+    let mut array = Vec::new();
+    array.try_reserve_exact(count).map_err(|_| Errno::ENOMEM)?;
+    for i in 0..count as u64 {
+        array.push(read(handle, i)?);
+    }
+    Ok(array)
 }
 
 /// Copies `value` out to element `index` of the array at `handle`. `EFAULT` if it is not writable guest memory.

@@ -13,7 +13,6 @@ use hypercall_abi::memory::XenMem;
 use hypercall_abi::physdev::{PHYSDEVOP_IRQ_UNMASK_NOTIFY, PhysdevOp};
 use hypercall_abi::pmu::PmuOp;
 use hypercall_abi::sched::SchedOp;
-use hypercall_abi::sysctl::SysctlCmd;
 use hypercall_abi::version::XenVer;
 use hypercall_abi::versions::stable::GET_DOMAIN_STATE;
 use hypercall_abi::xen::Hypercall;
@@ -198,12 +197,7 @@ pub static TABLE: &[Rules] = &[
         others: Anybody,
     },
     all(Hypercall::PLATFORM_OP, Control),
-    Rules {
-        hypercall: Hypercall::SYSCTL,
-        // Each domain of the list is also looked at by the rule of getdomaininfo.
-        operations: &[(SysctlCmd::GETDOMAININFOLIST.0, Control)],
-        others: Control,
-    },
+    all(Hypercall::SYSCTL, Control),
     Rules {
         hypercall: Hypercall::DOMCTL,
         operations: &[

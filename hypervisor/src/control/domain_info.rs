@@ -38,7 +38,8 @@ pub fn of(domain: &Domain) -> DomctlGetdomaininfo {
     let mut set = |on: bool, flag: u32| flags |= if on { flag } else { 0 };
     set(online > 0 && blocked, XEN_DOMINF_BLOCKED);
     set(online > 0 && running, XEN_DOMINF_RUNNING);
-    set(domain.is_dying(), XEN_DOMINF_DYING);
+    // Not before all that can be given back was: tools take it for the end.
+    set(domain.is_dead(), XEN_DOMINF_DYING);
     set(domain.is_xenstore(), XEN_DOMINF_XS_DOMAIN);
     set(control.debugged, XEN_DOMINF_DEBUGGED);
     set(control.tool_pauses > 0, XEN_DOMINF_PAUSED);

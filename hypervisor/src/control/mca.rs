@@ -3,6 +3,7 @@
 //! injected: that is answered as Xen does on a machine without machine-check banks.
 
 use hypercall_abi::mca::*;
+use hypercall_abi::xen::Hypercall;
 use hypercall_abi::{Errno, GuestHandle};
 
 use arch::cpu::{Cpuid, cpuid};
@@ -11,6 +12,7 @@ use crate::control::cpus::{self, Split};
 use crate::domain::Context;
 use crate::fail::{Args, Return};
 use crate::guest;
+use crate::xsm;
 
 /// IA32_MCG_CAP.
 const MCG_CAP: u32 = 0x179;
@@ -18,9 +20,7 @@ const MCG_CAP: u32 = 0x179;
 /// `HYPERVISOR_mca(arg)`. `EPERM` for a domain that does not control the host, `EFAULT` for a bad argument, `EACCES` for
 /// another version of its structures, `EINVAL` for unknown commands and bad flags, `ENODEV` for injections.
 pub fn do_mca(cx: &Context, args: Args) -> Return {
-    if !cx.domain.privileged {
-        return Err(Errno::EPERM.into());
-    }
+    xsm::check(&cx.domain, Hypercall::ARCH_0, 0, None)?;
     let handle = GuestHandle::<McArg>::new(args.0[0]);
     let mut op = guest::read(handle, 0)?;
     if op.interface_version != XEN_MCA_INTERFACE_VERSION {

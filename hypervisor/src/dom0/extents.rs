@@ -53,7 +53,7 @@ impl Extents {
         let memory = &host().mm;
         let how = AllocFlags {
             // dom0 may read all memory anyhow.
-            no_scrub: true,
+            builder: true,
             ..AllocFlags::default()
         };
         let mut left = pages;

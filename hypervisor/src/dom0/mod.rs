@@ -78,10 +78,10 @@ pub fn build(request: &Request<'_>) -> Result<Arc<Domain>, BuildError> {
     let image = Image::locate(request.image)?;
     let ramdisk = request.ramdisk.filter(|m| m.len > 0);
     let ramdisk_pages = ramdisk.map_or(0, |m| m.len.div_ceil(PAGE_BYTES as u64));
-    let (pages, most) = request
-        .options
-        .dom0_mem
-        .pages(memory.free_pages() + ramdisk_pages);
+    let free = memory.free_pages();
+    let (pages, most) = request.options.dom0_mem.pages(free + ramdisk_pages);
+    // Twice what is kept for the hypervisor stays: building dom0 takes of it, and dom0 will want tables and ports.
+    let pages = pages.min(free.saturating_sub(2 * memory.reserve()) + ramdisk_pages);
 
     let vcpus = vcpu_count(request.options, request.cpus);
     let shared = memory

@@ -116,11 +116,12 @@ pub fn create(wanted: u16, config: &DomctlCreatedomain) -> Result<Arc<Domain>, E
     Ok(domain)
 }
 
-/// Refuses what the heap could not hold: nothing may fail for want of memory where it cannot be refused any more.
+/// Refuses what the heap could not hold besides what is promised to claims and kept for the hypervisor: nothing may fail
+/// for want of memory where it cannot be refused any more.
 fn affordable(vcpus: u32) -> Result<(), Errno> {
     let each = (size_of::<Vcpu>() + size_of::<pv::PvState>()) as u64 + VCPU_EXTRA;
     let pages = (each * u64::from(vcpus)).div_ceil(4096);
-    if host().mm.free_pages() / 2 < pages {
+    if host().mm.available_pages() / 2 < pages {
         return Err(Errno::ENOMEM);
     }
     Ok(())

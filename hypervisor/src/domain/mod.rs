@@ -6,7 +6,7 @@ pub mod destroy;
 pub mod vcpu;
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering};
@@ -80,7 +80,7 @@ pub struct Domain {
     /// Physical interrupts routed to it, and its rights to ports, MMIO and interrupts.
     pub irqs: irq::DomainIrqs,
     /// Its own CPUID, if the tools gave it one (domctl set_cpu_policy).
-    pub cpu_policy: RwLock<Option<Box<control::DomainPolicy>>>,
+    pub cpu_policy: RwLock<Option<Arc<control::DomainPolicy>>>,
     /// Scheduling parameters common to its vCPUs.
     pub sched: sched::DomainSched,
     /// Paused by the tools or by a crash: a count.
@@ -110,16 +110,12 @@ pub struct Control {
     pub vcpu_pauses: BTreeMap<u32, u32>,
     /// A debugger says that it is attached (domctl setdebugging).
     pub debugged: bool,
-    /// The nodes that the tools want its memory from (domctl setnodeaffinity).
-    pub nodes: Option<sched::CpuMask>,
     /// How it sees the time-stamp counter (domctl settscinfo).
     pub tsc: control::Tsc,
     /// What it was told of other domains' changes (domctl get_domain_state).
     pub told: control::Told,
     /// Its virtual NUMA topology (domctl setvnumainfo).
-    pub vnuma: Option<control::Vnuma>,
-    /// Physical interrupts that it may be given (domctl irq_permission).
-    pub irq_rights: BTreeSet<u16>,
+    pub vnuma: Option<Arc<control::Vnuma>>,
 }
 
 impl Domain {

@@ -24,6 +24,7 @@ use hypercall_abi::event_channel::{
 
 use super::{Channel, Consumer, DomainEvents, Table, boxed, set_pending as raise, two_level};
 use crate::domain::{Domain, Vcpu};
+use crate::host::host;
 
 pub(super) use super::pin::Pin;
 
@@ -310,6 +311,7 @@ pub(super) fn init_control(domain: &Domain, op: &mut EvtchnInitControl) -> Resul
         return Err(Errno::EINVAL);
     }
     if events.fifo_array.get().is_none() {
+        host().mm.may_grow()?;
         let array = boxed(ARRAY_PAGES, |_| AtomicFrame::none())?;
         events.fifo_array.call_once(|| array);
     }

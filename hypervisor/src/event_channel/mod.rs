@@ -238,6 +238,7 @@ impl Table {
                 if port >= limit {
                     return Err(Errno::ENOSPC);
                 }
+                host().mm.may_grow()?;
                 events.add_bucket(self)?;
                 // A new bucket's first port could be linked only by a guest that tricks itself.
                 if fifo::is_busy(domain, port) {
@@ -466,7 +467,10 @@ fn deliver_remote(remote: &Domain, port: u32) {
 /// Raises a per-vCPU VIRQ (timer, debug ...) on a vCPU. Nothing happens if the guest has not bound it.
 pub fn send_virq(vcpu: &Vcpu, virq: Virq) {
     debug_assert!(!virq_is_global(virq.0));
-    raise_virq(&vcpu.domain(), vcpu, virq);
+    // A timer may expire while the last one who knows the domain lets go of it.
+    if let Some(domain) = vcpu.try_domain() {
+        raise_virq(&domain, vcpu, virq);
+    }
 }
 
 /// Raises a global VIRQ (console, domain exception ...) in one domain.
@@ -555,7 +559,8 @@ pub fn virq_bound(vcpu: &Vcpu, virq: Virq) -> bool {
             .is_some_and(|p| p.load(Ordering::Acquire) != 0)
     };
     if virq_is_global(virq.0) {
-        vcpu.domain().vcpus().first().is_some_and(|v| bound(v))
+        vcpu.try_domain()
+            .is_some_and(|d| d.vcpus().first().is_some_and(|v| bound(v)))
     } else {
         bound(vcpu)
     }
@@ -618,8 +623,9 @@ pub fn narrow_polling(vcpu: &Vcpu, port: u32) {
 /// Ends a poll. True if the vCPU was polling.
 pub fn stop_polling(vcpu: &Vcpu) -> bool {
     let polling = vcpu.events.polling.swap(NOT_POLLING, Ordering::SeqCst) != NOT_POLLING;
-    if polling {
-        vcpu.domain().events.pollers.fetch_sub(1, Ordering::SeqCst);
+    // Where the domain is gone, nobody counts its pollers.
+    if polling && let Some(domain) = vcpu.try_domain() {
+        domain.events.pollers.fetch_sub(1, Ordering::SeqCst);
     }
     polling
 }

@@ -11,6 +11,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use arch::sync::{Once, SpinLock};
 
 use crate::domain::Domain;
+use crate::host::host;
 
 /// Handles per chunk; the limit is set in frames of this many entries.
 pub(super) const CHUNK: u32 = 256;
@@ -136,7 +137,7 @@ impl Maptrack {
     fn grow(&self, shard: usize) -> Option<u32> {
         let mut count = self.count.lock();
         let limit = self.limit.load(Ordering::Acquire);
-        if *count >= limit {
+        if *count >= limit || host().mm.may_grow().is_err() {
             return None;
         }
         if self.chunks.get().is_none() {

@@ -159,6 +159,7 @@ impl Table {
             return Err(Errno::EINVAL);
         }
         while (self.active.len() as u32) < frames {
+            host().mm.may_grow()?;
             let mut records = Vec::new();
             records
                 .try_reserve_exact(V1_PER_FRAME as usize)

@@ -1,6 +1,6 @@
 //! A domain's physical interrupts: mapping, binding to event ports, ending.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 
 use arch::pci::Sbdf;
 use arch::sync::SpinLock;
@@ -35,6 +35,9 @@ struct State {
     /// Ending a pirq also unmasks its port (pirq_eoi_gmfn_v1).
     auto_unmask: bool,
     ports: PortSet,
+    /// Irqs that a domain other than dom0 may bind: those that were mapped to it, unless the tools took the right away, and
+    /// those that they gave it (domctl irq_permission). There are no more of them than irqs in the machine.
+    rights: BTreeSet<u16>,
 }
 
 /// A domain's pirqs and hardware rights.
@@ -49,6 +52,7 @@ impl DomainIrqs {
             eoi_map: None,
             auto_unmask: false,
             ports: PortSet::new(),
+            rights: BTreeSet::new(),
         }))
     }
 
@@ -90,6 +94,16 @@ impl DomainIrqs {
         }
         for (first, count) in arch::console::serial_port_ranges().into_iter().flatten() {
             self.permit_ports(first, first.saturating_add(count - 1), false);
+        }
+    }
+
+    /// Allows or forbids to bind an irq once it is mapped.
+    pub fn permit_irq(&self, irq: u16, allow: bool) {
+        let mut state = self.0.lock();
+        if allow {
+            state.rights.insert(irq);
+        } else {
+            state.rights.remove(&irq);
         }
     }
 
@@ -164,7 +178,10 @@ pub(super) fn map_gsi(domain: &Domain, index: i32, wanted: i32) -> Result<u32, E
         Some(_) => {}
         // Unmapped, but its port is not closed yet.
         None if entry.port != 0 => return Err(Errno::EBUSY),
-        None => entry.irq = Some(irq),
+        None => {
+            entry.irq = Some(irq);
+            state.rights.insert(irq);
+        }
     }
     Ok(pirq)
 }
@@ -202,11 +219,13 @@ pub(super) fn map_message(
             ..Pirq::default()
         },
     );
+    state.rights.insert(irq);
     Ok(pirq)
 }
 
-/// Reserves a pirq number. `ENOSPC` if none is free.
+/// Reserves a pirq number. `ENOSPC` if none is free, `ENOMEM`.
 pub(super) fn reserve(domain: &Domain, kind: MapPirqType) -> Result<u32, Errno> {
+    host().mm.may_grow()?;
     let mut state = domain.irqs.0.lock();
     let pirq = state.free_pirq(&host().irqs, kind == MapPirqType::GSI)?;
     state.pirqs.insert(pirq, Pirq::default());
@@ -225,6 +244,7 @@ pub(super) fn unmap(domain: &Domain, pirq: i32) -> Result<(), Errno> {
     if !bound {
         state.pirqs.remove(&pirq);
     }
+    state.rights.remove(&irq);
     release(table, domain, irq, pirq);
     Ok(())
 }
@@ -252,7 +272,7 @@ fn used_by(user: &User, domain: &Domain, pirq: u32) -> bool {
 }
 
 /// Delivers a pirq to an event port from now on. `EINVAL` beyond the numbers there are, `EPERM` if it is not mapped to
-/// the domain, `EEXIST` if it is bound, `EBUSY` if someone else uses the interrupt, `ENOSPC` without a vector.
+/// the domain or the tools took the right to it away, `EEXIST` if it is bound, `EBUSY` if someone else uses the interrupt, `ENOSPC` without a vector.
 /// (`flags`: sharing one interrupt between domains is not offered.)
 pub fn bind_pirq(domain: &Domain, pirq: u32, port: u32, _flags: u32) -> Result<(), Errno> {
     let table = &host().irqs;
@@ -260,8 +280,13 @@ pub fn bind_pirq(domain: &Domain, pirq: u32, port: u32, _flags: u32) -> Result<(
         return Err(Errno::EINVAL);
     }
     let vcpu = domain.vcpus().first().ok_or(Errno::EINVAL)?;
-    let mut state = domain.irqs.0.lock();
+    let mut guard = domain.irqs.0.lock();
+    let state = &mut *guard;
     let entry = state.pirqs.get_mut(&pirq).ok_or(Errno::EPERM)?;
+    let permitted = |irq| domain.is_hardware() || state.rights.contains(&irq);
+    if !entry.irq.is_some_and(permitted) {
+        return Err(Errno::EPERM);
+    }
     if entry.port != 0 {
         return Err(Errno::EEXIST);
     }
@@ -441,6 +466,9 @@ pub fn teardown(domain: &Domain) {
             release(table, domain, number, pirq);
         }
     }
-    let page = domain.irqs.0.lock().eoi_map.take();
-    drop(page);
+    let (page, rights) = {
+        let mut state = domain.irqs.0.lock();
+        (state.eoi_map.take(), core::mem::take(&mut state.rights))
+    };
+    drop((page, rights));
 }

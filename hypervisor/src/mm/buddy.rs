@@ -24,8 +24,10 @@ const ZONES: usize = 33;
 pub struct Constraint {
     /// Addresses must fit in this many bits; 0: any.
     pub address_bits: u32,
-    /// Preferred NUMA node.
+    /// The NUMA node to try first.
     pub node: Option<u8>,
+    /// Nodes to try before all others, a bit each; 0: no node is better than another.
+    pub preferred: u64,
     /// Only that node.
     pub exact_node: bool,
 }
@@ -66,6 +68,13 @@ pub struct Statistics {
     pub free: u64,
     /// Pages promised to claims.
     pub claimed: u64,
+}
+
+impl Statistics {
+    /// Free pages that are promised to nobody.
+    pub fn unpromised(&self) -> u64 {
+        self.free.saturating_sub(self.claimed)
+    }
 }
 
 fn zone_of(mfn: Mfn) -> usize {
@@ -150,42 +159,31 @@ impl Buddy {
         }
         let mut state = self.state.lock();
         let kept = if unclaimed { state.claimed } else { 0 };
-        if state.free.saturating_sub(kept) < (1 << order) + spare {
+        if state.free.saturating_sub(kept) < spare.saturating_add(1 << order) {
             return None;
         }
         let top = match constraint.address_bits {
             0 => ZONES - 1,
             bits => (bits.checked_sub(arch::addr::PAGE_SHIFT)? as usize).min(ZONES - 1),
         };
-        let count = state.nodes.len();
-        let first = match constraint.node {
-            Some(n) if usize::from(n) < count => usize::from(n),
-            Some(_) if constraint.exact_node => return None,
-            _ => 0,
-        };
-        let tries = if constraint.exact_node { 1 } else { count };
-        for i in 0..tries {
-            let node = (first + i) % count;
-            if let Some(mfn) = state.take(table, node, top, order) {
-                state.free -= 1 << order;
-                state.nodes[node].free -= 1 << order;
-                for i in 0..1u64 << order {
-                    // No longer findable as a free buddy.
-                    table
-                        .known(mfn.offset(i))
-                        .count
-                        .fetch_and(!count::FREE, Ordering::AcqRel);
-                }
-                return Some(mfn);
-            }
+        let (node, mfn) = state.choose(table, top, order, constraint)?;
+        state.free -= 1 << order;
+        state.nodes[node].free -= 1 << order;
+        for i in 0..1u64 << order {
+            // No longer findable as a free buddy.
+            table
+                .known(mfn.offset(i))
+                .count
+                .fetch_and(!count::FREE, Ordering::AcqRel);
         }
-        None
+        Some(mfn)
     }
 
-    /// Promises `pages` to a claim. False if fewer are free and unpromised.
-    pub(super) fn claim(&self, pages: u64) -> bool {
+    /// Promises `pages` to a claim. False if fewer are free and unpromised besides `spare`.
+    pub(super) fn claim(&self, pages: u64, spare: u64) -> bool {
         let mut state = self.state.lock();
-        if state.free - state.claimed < pages {
+        // Who has a claim takes pages first and gives up as much of the claim later, so fewer may be free than claimed.
+        if state.free.saturating_sub(state.claimed) < pages.saturating_add(spare) {
             return false;
         }
         state.claimed += pages;
@@ -276,6 +274,45 @@ impl State {
         }
         table.known(mfn).order.store(order as u8, Ordering::Relaxed);
         self.list(table, node, mfn, order, true);
+    }
+
+    /// A block from the node named, then from the preferred ones, then from the others, where most is free first.
+    fn choose(
+        &mut self,
+        table: &FrameTable,
+        top: usize,
+        order: u32,
+        constraint: Constraint,
+    ) -> Option<(usize, Mfn)> {
+        let count = self.nodes.len();
+        let named = constraint.node.map(usize::from).filter(|&n| n < count);
+        if let Some(node) = named
+            && let Some(mfn) = self.take(table, node, top, order)
+        {
+            return Some((node, mfn));
+        }
+        if constraint.exact_node && constraint.node.is_some() {
+            return None;
+        }
+        for preferred in [true, false] {
+            let wanted = |&n: &usize| {
+                let bit = 1u64.checked_shl(n as u32).unwrap_or(0);
+                (constraint.preferred == 0 || constraint.preferred & bit != 0) == preferred
+            };
+            let most = (0..count)
+                .rev()
+                .filter(wanted)
+                .max_by_key(|&n| self.nodes[n].free);
+            for node in (0..count).map(|i| (most.unwrap_or(0) + i) % count) {
+                if wanted(&node)
+                    && Some(node) != named
+                    && let Some(mfn) = self.take(table, node, top, order)
+                {
+                    return Some((node, mfn));
+                }
+            }
+        }
+        None
     }
 
     fn take(&mut self, table: &FrameTable, node: usize, top: usize, order: u32) -> Option<Mfn> {

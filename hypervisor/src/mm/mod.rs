@@ -100,6 +100,8 @@ pub struct Memory {
     /// Frames of the M2P, one per 2 MiB.
     pub m2p_pieces: Box<[Mfn]>,
     total: AtomicU64,
+    /// Pages that stay free for the hypervisor itself.
+    reserve: AtomicU64,
 }
 
 /// Frames of the first MiB: firmware's and devices' for all purposes.
@@ -163,6 +165,7 @@ impl Memory {
             machine_map: layout.machine_map.into_boxed_slice(),
             m2p_pieces: layout.m2p_pieces.into_boxed_slice(),
             total: AtomicU64::new(total),
+            reserve: AtomicU64::new(pages::reserve_of(total)),
         };
         for range in &layout.free {
             memory.free_range(range.clone(), layout.dirty);

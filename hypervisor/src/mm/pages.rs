@@ -1,7 +1,8 @@
 //! Pages given to domains and taken back, and the accounting of that.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arch::addr::Mfn;
 use arch::sync::SpinLock;
@@ -67,12 +68,14 @@ pub struct DomainMemory {
     devices: SpinLock<Vec<(u64, u64)>>,
     has_devices: AtomicBool,
     /// What XENMEM_set_memory_map said.
-    pub(super) map: SpinLock<Vec<MapEntry>>,
+    pub(super) map: SpinLock<Arc<Vec<MapEntry>>>,
+    /// The nodes that its pages come from as long as they have some, a bit each (domctl setnodeaffinity); 0: any.
+    nodes: AtomicU64,
 }
 
 impl DomainMemory {
     /// No memory yet, and none allowed.
-    pub const fn new() -> Self {
+    pub fn new() -> Self {
         Self {
             account: SpinLock::new(Account {
                 pages: PageList::new(),
@@ -86,7 +89,25 @@ impl DomainMemory {
             has_unfinished: AtomicBool::new(false),
             devices: SpinLock::new(Vec::new()),
             has_devices: AtomicBool::new(false),
-            map: SpinLock::new(Vec::new()),
+            map: SpinLock::default(),
+            nodes: AtomicU64::new(0),
+        }
+    }
+
+    /// The nodes that its pages come from as long as they have some, a bit each; 0: any.
+    pub fn nodes(&self) -> u64 {
+        self.nodes.load(Ordering::Relaxed)
+    }
+
+    /// Sets them, for pages that it gets from now on.
+    pub fn set_nodes(&self, nodes: u64) {
+        self.nodes.store(nodes, Ordering::Relaxed);
+    }
+
+    fn place(&self, asked: Constraint) -> Constraint {
+        Constraint {
+            preferred: self.nodes(),
+            ..asked
         }
     }
 
@@ -110,10 +131,15 @@ impl DomainMemory {
         self.account.lock().claimed
     }
 
-    /// Lets it map device frames `first..=last`, or takes that right away (domctl iomem_permission).
-    pub fn permit_device(&self, first: u64, last: u64, allow: bool) {
+    /// Lets it map device frames `first..=last`, or takes that right away (domctl iomem_permission). `ENOMEM`.
+    pub fn permit_device(&self, first: u64, last: u64, allow: bool) -> Result<(), Errno> {
+        if allow {
+            host().mm.may_grow()?;
+        }
         let mut devices = self.devices.lock();
-        let mut rest = Vec::with_capacity(devices.len() + 2);
+        let mut rest = Vec::new();
+        rest.try_reserve_exact(devices.len() + 2)
+            .map_err(|_| Errno::ENOMEM)?;
         for &(from, to) in devices.iter() {
             if to < first || from > last {
                 rest.push((from, to));
@@ -131,6 +157,7 @@ impl DomainMemory {
         }
         self.has_devices.store(!rest.is_empty(), Ordering::Release);
         *devices = rest;
+        Ok(())
     }
 
     /// Whether it may map this frame of device memory.
@@ -172,17 +199,44 @@ impl DomainMemory {
 pub struct AllocFlags {
     /// Where they may lie.
     pub place: Constraint,
-    /// The new owner overwrites them anyhow or is trusted with what they hold (dom0's builder).
-    pub no_scrub: bool,
+    /// For dom0's builder: the new owner is trusted with what the pages hold, and may have what is kept for the hypervisor,
+    /// since without dom0 nothing runs.
+    pub builder: bool,
 }
 
 /// Most pages that stay free for the hypervisor itself.
 const MOST_RESERVED: u64 = 1024;
 
+/// Pages that stay free for the hypervisor itself on a machine with `total`.
+pub(super) fn reserve_of(total: u64) -> u64 {
+    (total / 4096 * 16).min(MOST_RESERVED)
+}
+
 impl Memory {
-    /// Pages that stay free for the hypervisor's own heap whatever guests ask for.
-    fn reserve(&self) -> u64 {
-        (self.total_pages() / 4096 * 16).min(MOST_RESERVED)
+    /// Pages that stay free, and promised to nobody, for the hypervisor's own heap whatever guests ask for.
+    pub fn reserve(&self) -> u64 {
+        self.reserve.load(Ordering::Relaxed)
+    }
+
+    /// Keeps another number of pages for the hypervisor: test machines are too small to have any.
+    #[cfg(test)]
+    pub(crate) fn set_reserve(&self, pages: u64) {
+        self.reserve.store(pages, Ordering::Relaxed);
+    }
+
+    /// Free pages that are neither promised to claims nor kept for the hypervisor.
+    pub fn available_pages(&self) -> u64 {
+        let unpromised = self.buddy.statistics().unpromised();
+        unpromised.saturating_sub(self.reserve())
+    }
+
+    /// To be asked before something of the hypervisor's grows on a guest's behalf: the heap does not know for whom it
+    /// allocates, and what is kept for the hypervisor is not for that. `ENOMEM` when only that is left.
+    pub fn may_grow(&self) -> Result<(), Errno> {
+        if self.buddy.statistics().unpromised() < self.reserve() {
+            return Err(Errno::ENOMEM);
+        }
+        Ok(())
     }
 
     /// The count word of an allocated page with one reference, the owner's.
@@ -248,22 +302,19 @@ impl Memory {
             }
             account.claimed >= pages
         };
-        // No guest's growth takes what the hypervisor itself may need in the middle of something.
-        let spare = if domain.is_hardware() {
-            0
-        } else {
-            self.reserve()
-        };
+        // No guest's growth, dom0's neither, takes what the hypervisor itself may need in the middle of something.
+        let spare = if how.builder { 0 } else { self.reserve() };
+        let place = domain.mem.place(how.place);
         let mfn = self
             .buddy
-            .allocate(&self.frames, order, how.place, !claimed, spare)
+            .allocate(&self.frames, order, place, !claimed, spare)
             .ok_or(Errno::ENOMEM)?;
-        self.clean(mfn, order, how.no_scrub);
+        self.clean(mfn, order, how.builder);
         let mut account = domain.mem.account.lock();
         // Both may have changed while the lock was not held.
         if domain.is_dying() || !account.admits(pages) {
             drop(account);
-            self.buddy.free(&self.frames, mfn, order, how.no_scrub);
+            self.buddy.free(&self.frames, mfn, order, how.builder);
             return Err(Errno::ENOMEM);
         }
         for i in 0..pages {
@@ -290,7 +341,7 @@ impl Memory {
     pub fn alloc_shared_page(&self, domain: DomainId, writable: bool) -> Result<PageRef, Errno> {
         let mfn = self
             .buddy
-            .allocate(&self.frames, 0, Constraint::default(), true, 0)
+            .allocate(&self.frames, 0, Constraint::default(), true, self.reserve())
             .ok_or(Errno::ENOMEM)?;
         self.clean(mfn, 0, true);
         raw(mfn).zero();
@@ -380,7 +431,7 @@ impl Memory {
             .checked_sub(account.total())
             .filter(|&m| m > 0)
             .ok_or(Errno::EINVAL)?;
-        if !self.buddy.claim(more) {
+        if !self.buddy.claim(more, self.reserve()) {
             return Err(Errno::ENOMEM);
         }
         account.claimed = more;
@@ -426,11 +477,17 @@ impl Memory {
         self.assign(domain, mfn, false)
     }
 
-    /// Allocates a clean block that belongs to nobody yet.
-    pub(super) fn alloc_anonymous(&self, order: u32, place: Constraint) -> Result<Mfn, Errno> {
+    /// Allocates a clean block for `domain` that belongs to nobody yet.
+    pub(super) fn alloc_anonymous(
+        &self,
+        domain: &Domain,
+        order: u32,
+        place: Constraint,
+    ) -> Result<Mfn, Errno> {
+        let place = domain.mem.place(place);
         let mfn = self
             .buddy
-            .allocate(&self.frames, order, place, true, 0)
+            .allocate(&self.frames, order, place, true, self.reserve())
             .ok_or(Errno::ENOMEM)?;
         self.clean(mfn, order, false);
         Ok(mfn)
@@ -505,9 +562,11 @@ impl Memory {
         self.buddy.free(&self.frames, mfn, 0, true);
     }
 
-    /// Frames for the hypervisor's own use: zeroed, nobody can reference them. `None` if there are none.
+    /// Frames for the hypervisor's own use: zeroed, nobody can reference them. `None` if there are none. Unlike in Xen
+    /// they may be promised to a claim: a claim that finds less than promised is an error to who builds that domain,
+    /// memory that the hypervisor does not get may be its end.
     pub fn alloc_hypervisor_frames(&self, order: u32, place: Constraint) -> Option<Mfn> {
-        let mfn = self.buddy.allocate(&self.frames, order, place, true, 0)?;
+        let mfn = self.buddy.allocate(&self.frames, order, place, false, 0)?;
         self.clean(mfn, order, true);
         for i in 0..1u64 << order {
             let mfn = mfn.offset(i);

@@ -9,7 +9,8 @@ use arch::addr::{GuestVa, Mfn, PAGE_BYTES};
 use hypercall_abi::domctl::*;
 use hypercall_abi::{Errno, GuestHandle};
 
-use crate::domain::{Context, Domain, Vcpu};
+use super::{MAX_PAUSES, find};
+use crate::domain::{Context, Domain};
 use crate::mm::{self, PageType};
 use crate::{guest, sched};
 
@@ -17,14 +18,8 @@ use crate::{guest, sched};
 const MAX_BYTES: u32 = 64 * 1024;
 /// Bytes copied at a time.
 const CHUNK: usize = 512;
-/// Pauses of one vCPU at a time.
-const MAX_PAUSES: u32 = 255;
 /// No vCPU has an event.
 const NO_VCPU: u32 = u32::MAX;
-
-fn find(domain: &Domain, id: u32, missing: Errno) -> Result<&Arc<Vcpu>, Errno> {
-    domain.vcpu(id.into()).map_err(|_| missing)
-}
 
 /// `XEN_DOMCTL_sendtrigger`: a non-maskable interrupt. `ESRCH` for a vCPU that is not there, `EINVAL` for buttons, which PV
 /// guests have not, `ENOSYS` for others.

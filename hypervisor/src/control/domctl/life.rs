@@ -4,22 +4,14 @@ use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
 use hypercall_abi::Errno;
-use hypercall_abi::domctl::DomctlCreatedomain;
 
-use crate::domain::{Context, Domain, create, destroy};
+use super::MAX_PAUSES;
+use crate::domain::{Context, Domain, destroy};
 use crate::preempt::Budget;
 use crate::{event_channel, sched};
 
-/// `XEN_DOMCTL_createdomain`: makes a domain; see [`create::create`]. `wanted` is the id the caller asks for.
-pub(super) fn create(wanted: u16, config: &DomctlCreatedomain) -> Result<Arc<Domain>, Errno> {
-    create::create(wanted, config)
-}
-
-/// `XEN_DOMCTL_destroydomain`. `EINVAL` for the caller's own domain, `ERESTART` to be called again.
-pub(super) fn destroy(cx: &Context, domain: &Arc<Domain>) -> Result<(), Errno> {
-    if Arc::ptr_eq(domain, &cx.domain) {
-        return Err(Errno::EINVAL);
-    }
+/// `XEN_DOMCTL_destroydomain`, never of the caller's own. `ERESTART` to be called again.
+pub(super) fn destroy(domain: &Arc<Domain>) -> Result<(), Errno> {
     if destroy::destroy(domain, &Budget::new()) {
         Ok(())
     } else {
@@ -45,9 +37,6 @@ pub(super) fn address_size(bits: u32) -> Result<(), Errno> {
         _ => Err(Errno::EINVAL),
     }
 }
-
-/// Pauses by the tools that a domain can have at a time.
-const MAX_PAUSES: u32 = 255;
 
 /// `XEN_DOMCTL_pausedomain`: until as many unpauses, no vCPU runs. `EINVAL` for the caller's own domain, `EOVERFLOW` for
 /// too many pauses, `EBUSY` if a vCPU could not be stopped yet.

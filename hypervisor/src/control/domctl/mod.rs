@@ -24,7 +24,8 @@ use hypercall_abi::xen::Hypercall;
 use hypercall_abi::{Errno, GuestHandle};
 
 use crate::control::{domain_info, versions};
-use crate::domain::{Context, Domain, DomainId};
+use crate::domain::create::create;
+use crate::domain::{Context, Domain, DomainId, Vcpu};
 use crate::event_channel;
 use crate::fail::{Args, Fail, Return};
 use crate::guest;
@@ -53,7 +54,7 @@ pub fn do_domctl(cx: &Context, args: Args) -> Return {
     }
     let reply = match op.cmd {
         DomctlCmd::CREATEDOMAIN => {
-            let domain = life::create(op.domain.0, &op.u.createdomain())?;
+            let domain = create(op.domain.0, &op.u.createdomain())?;
             op.domain.0 = domain.id.0;
             true
         }
@@ -86,6 +87,14 @@ pub fn do_domctl(cx: &Context, args: Args) -> Return {
         guest::write(from, 0, &op)?;
     }
     Ok(0)
+}
+
+/// Pauses by the tools that a domain, or one of its vCPUs, can have at a time.
+const MAX_PAUSES: u32 = 255;
+
+/// The vCPU that the tools name; `missing` if there is none.
+fn find(domain: &Domain, id: u32, missing: Errno) -> Result<&Arc<Vcpu>, Errno> {
+    domain.vcpu(id.into()).map_err(|_| missing)
 }
 
 /// Commands that wait until vCPUs do not run.
@@ -163,7 +172,7 @@ fn execute(
             return Ok(true);
         }
         DomctlCmd::RESUMEDOMAIN => crate::sched::domain_resume(domain),
-        DomctlCmd::DESTROYDOMAIN => life::destroy(cx, domain)?,
+        DomctlCmd::DESTROYDOMAIN => life::destroy(domain)?,
         DomctlCmd::SUBSCRIBE => life::subscribe(domain, u.subscribe().port)?,
         DomctlCmd::SET_ADDRESS_SIZE => life::address_size(u.address_size().size)?,
         DomctlCmd::SETVCPUCONTEXT => vcpu::set_context(domain, &u.vcpucontext())?,

@@ -1,12 +1,9 @@
 //! A domain's CPU policy, read and set by the tools.
 
-use alloc::boxed::Box;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
+use hypercall_abi::Errno;
 use hypercall_abi::domctl::DomctlCpuPolicy;
-use hypercall_abi::{Errno, GuestHandle};
-use zerocopy::{FromBytes, IntoBytes};
 
 use crate::control::DomainPolicy;
 use crate::control::domain_policy::Refused;
@@ -34,17 +31,6 @@ pub(super) fn get(domain: &Domain, mut op: DomctlCpuPolicy) -> Result<DomctlCpuP
     Ok(op)
 }
 
-fn array<T: FromBytes + IntoBytes>(
-    from: GuestHandle<T>,
-    count: u32,
-    most: u32,
-) -> Result<Vec<T>, Errno> {
-    if count > most {
-        return Err(Errno::E2BIG);
-    }
-    (0..count).map(|i| guest::read(from, i.into())).collect()
-}
-
 /// `XEN_DOMCTL_set_cpu_policy`, before the domain runs for the first time. `EEXIST` afterwards, `E2BIG`, `EFAULT`, else as
 /// [`DomainPolicy::merged`]; what was at fault comes back with the errno.
 pub(super) fn set(domain: &Arc<Domain>, op: &mut DomctlCpuPolicy) -> Result<(), Errno> {
@@ -56,8 +42,12 @@ pub(super) fn set(domain: &Arc<Domain>, op: &mut DomctlCpuPolicy) -> Result<(), 
     {
         return Err(Errno::EEXIST);
     }
-    let result = array(op.leaves, op.nr_leaves, policy::MAX_LEAVES)
-        .and_then(|leaves| Ok((leaves, array(op.msrs, op.nr_msrs, policy::MAX_MSRS)?)))
+    let (leaves, msrs) = (op.nr_leaves as usize, op.nr_msrs as usize);
+    let result = guest::read_array(op.leaves, leaves, policy::MAX_LEAVES as usize)
+        .and_then(|leaves| {
+            let most = policy::MAX_MSRS as usize;
+            Ok((leaves, guest::read_array(op.msrs, msrs, most)?))
+        })
         .map_err(Refused::from)
         .and_then(|(leaves, msrs)| {
             let before = domain.cpu_policy.read().clone();
@@ -65,7 +55,7 @@ pub(super) fn set(domain: &Arc<Domain>, op: &mut DomctlCpuPolicy) -> Result<(), 
         });
     match result {
         Ok(policy) => {
-            *domain.cpu_policy.write() = Some(Box::new(policy));
+            *domain.cpu_policy.write() = Some(Arc::new(policy));
             Ok(())
         }
         Err(refused) => {

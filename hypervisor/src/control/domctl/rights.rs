@@ -21,8 +21,7 @@ pub(super) fn memory(domain: &Domain, op: &DomctlIomemPermission) -> Result<(), 
     }
     domain
         .mem
-        .permit_device(op.first_mfn, last, op.allow_access != 0);
-    Ok(())
+        .permit_device(op.first_mfn, last, op.allow_access != 0)
 }
 
 /// `XEN_DOMCTL_ioport_permission`. `EINVAL` for a bad range, `EPERM` if the caller has not all of it.
@@ -81,11 +80,6 @@ pub(super) fn interrupt(
             Err(Errno::EOPNOTSUPP)
         };
     }
-    let rights = &mut domain.control.lock().irq_rights;
-    if op.allow_access != 0 {
-        rights.insert(irq);
-    } else {
-        rights.remove(&irq);
-    }
+    domain.irqs.permit_irq(irq, op.allow_access != 0);
     Ok(())
 }

@@ -14,17 +14,23 @@ fn nodes() -> CpuMask {
 
 /// `XEN_DOMCTL_getnodeaffinity`: all nodes unless others were set.
 pub(super) fn node_affinity(domain: &Domain, op: &DomctlNodeaffinity) -> Result<(), Errno> {
-    let set = domain.control.lock().nodes;
-    bitmap::write(&op.nodemap, set.unwrap_or(nodes()), nodes().count())
+    let set = match domain.mem.nodes() {
+        0 => nodes(),
+        set => CpuMask::from_bytes(&set.to_le_bytes()),
+    };
+    bitmap::write(&op.nodemap, set, nodes().count())
 }
 
-/// `XEN_DOMCTL_setnodeaffinity`: kept for who asks; memory comes from where there is most. `EINVAL` if it leaves no node.
+/// `XEN_DOMCTL_setnodeaffinity`: memory that the domain gets from now on comes from these nodes as long as they have some.
+/// `EINVAL` if it leaves no node.
 pub(super) fn set_node_affinity(domain: &Domain, op: &DomctlNodeaffinity) -> Result<(), Errno> {
     let wanted = bitmap::read(&op.nodemap)?.and(&nodes());
     if wanted.is_empty() {
         return Err(Errno::EINVAL);
     }
-    domain.control.lock().nodes = Some(wanted);
+    // There are at most 64 nodes.
+    let nodes = wanted.iter().fold(0, |set, node| set | 1 << (node % 64));
+    domain.mem.set_nodes(nodes);
     Ok(())
 }
 

@@ -12,8 +12,9 @@ use hypercall_abi::domctl::*;
 use hypercall_abi::vcpu::Runstate;
 use zerocopy::{FromZeros, IntoBytes};
 
+use super::find;
 use crate::control::{bitmap, cpus};
-use crate::domain::{Context, Domain, Vcpu};
+use crate::domain::{Context, Domain};
 use crate::fail::Fail;
 use crate::pv::{Callback, PvState};
 use crate::sched;
@@ -22,10 +23,6 @@ use crate::{guest, pv};
 
 /// MSRs that a vCPU may carry: what a buffer for all of them must hold.
 const MSR_COUNT: u32 = 7;
-
-fn find(domain: &Domain, id: u32, missing: Errno) -> Result<&Arc<Vcpu>, Errno> {
-    domain.vcpu(id.into()).map_err(|_| missing)
-}
 
 /// `XEN_DOMCTL_getvcpuinfo`. `EINVAL` for a vCPU that is not there.
 pub(super) fn info(domain: &Domain, id: u32) -> Result<DomctlGetvcpuinfo, Errno> {

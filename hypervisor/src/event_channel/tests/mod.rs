@@ -50,6 +50,31 @@ fn machine(domains: u16, vcpus: u32) -> Vec<Arc<Domain>> {
         .collect()
 }
 
+#[test]
+fn ports_do_not_grow_into_what_the_hypervisor_keeps() {
+    let d = machine(1, 1).remove(0);
+    let first: Vec<u32> = (1..BUCKET).map(|_| unbound(&d, 0)).collect();
+    host().mm.set_reserve(1);
+    assert_eq!(alloc_unbound(&d, DomId::SELF, DomId(0)), Err(Errno::ENOMEM));
+    call(&d, EvtchnOp::CLOSE, &mut EvtchnClose { port: first[0] }).expect("bound");
+    unbound(&d, 0);
+    host().mm.set_reserve(0);
+    unbound(&d, 0);
+}
+
+#[test]
+fn a_timer_that_outlives_its_domain_raises_nothing() {
+    let d = machine(1, 1).remove(0);
+    let vcpu = d.vcpus()[0].clone();
+    start_polling(&vcpu);
+    host().domains.remove(d.id);
+    drop(d);
+    assert!(vcpu.try_domain().is_none());
+    send_virq(&vcpu, Virq::TIMER);
+    assert!(!virq_bound(&vcpu, Virq::TIMER));
+    assert!(stop_polling(&vcpu));
+}
+
 fn context(d: &Arc<Domain>, vcpu: usize) -> Context {
     Context {
         vcpu: d.vcpus()[vcpu].clone(),

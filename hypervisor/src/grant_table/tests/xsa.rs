@@ -125,11 +125,14 @@ fn xsa_227_a_misaligned_pte_address_undoes_the_mapping() {
 
 #[test]
 fn xsa_228_free_handles_survive_many_takers() {
+    machine(0, 0);
+    let machine = host();
     let track = super::super::maptrack::Maptrack::new(4);
     std::thread::scope(|s| {
         for vcpu in 0..4 {
             let track = &track;
             s.spawn(move || {
+                crate::host::adopt(machine);
                 let mut own = Vec::new();
                 for round in 0..3000u32 {
                     if round % 3 == 2 {
@@ -151,6 +154,19 @@ fn xsa_228_free_handles_survive_many_takers() {
     let mut all: Vec<u32> = std::iter::from_fn(|| track.take(0)).collect();
     all.sort_unstable();
     assert_eq!(all, (0..1024).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_table_does_not_grow_into_what_the_hypervisor_keeps() {
+    let (d, _) = machine(1, 0);
+    let track = super::super::maptrack::Maptrack::new(4);
+    host().mm.set_reserve(host().mm.free_pages() + 1);
+    assert_eq!(grant_frame(&d[0], 1), Err(Errno::ENOMEM));
+    assert_eq!(d[0].grants.frames().0, 1);
+    assert_eq!(track.take(0), None);
+    host().mm.set_reserve(4);
+    grant_frame(&d[0], 1).expect("memory");
+    assert_eq!(track.take(0), Some(0));
 }
 
 #[test]

@@ -104,6 +104,34 @@ fn binding_refusals() {
 }
 
 #[test]
+fn only_permitted_interrupts_are_bound() {
+    let [d, u] = machine();
+    let given = PhysdevMapPirq {
+        domid: DomId(1),
+        ..map(5, 5)
+    };
+    call(&d, PhysdevOp::MAP_PIRQ, &mut { given }).unwrap();
+    // As the tools take it away again and give it back (domctl irq_permission).
+    u.irqs.permit_irq(5, false);
+    assert_eq!(bind(&u, 5), Err(Errno::EPERM));
+    u.irqs.permit_irq(5, true);
+    let port = bind(&u, 5).unwrap();
+    events_call(&u, EvtchnOp::CLOSE, &mut EvtchnClose { port }).unwrap();
+    // A right to what is not mapped to it is none to its use; unmapping ends the right.
+    let unmap = PhysdevUnmapPirq {
+        domid: DomId(1),
+        pirq: 5,
+        ..Default::default()
+    };
+    call(&d, PhysdevOp::UNMAP_PIRQ, &mut { unmap }).unwrap();
+    u.irqs.permit_irq(6, true);
+    assert_eq!(
+        (bind(&u, 5), bind(&u, 6)),
+        (Err(Errno::EPERM), Err(Errno::EPERM))
+    );
+}
+
+#[test]
 fn unmapping_stops_the_interrupt_and_a_bound_port_stays_reserved() {
     let [d, u] = machine();
     let unmap = |d: &Arc<Domain>, domid, pirq| {

@@ -149,7 +149,7 @@ fn one_chunk(
     for _ in 0..1u64 << out_chunk {
         chunk
             .fresh
-            .push(mm.alloc_anonymous(output.extent_order, place)?);
+            .push(mm.alloc_anonymous(domain, output.extent_order, place)?);
     }
     // From here the exchange happens; what fails is only telling the guest.
     for mfn in core::mem::take(&mut chunk.taken) {

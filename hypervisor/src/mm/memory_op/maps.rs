@@ -1,5 +1,6 @@
 //! What a guest may know of memory maps: its own and the machine's E820, the machine-to-phys table's place, NUMA.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use hypercall_abi::memory::{
@@ -64,10 +65,16 @@ pub(super) fn set(cx: &Context, call: &Call) -> Return {
         return Err(Errno::EINVAL.into());
     }
     let domain = subject(cx, call.op, request.domid)?;
-    let map = (0..u64::from(request.map.nr_entries))
-        .map(|i| read_entry(request.map.buffer, i))
-        .collect::<Result<Vec<_>, _>>()?;
-    *domain.mem.map.lock() = map;
+    host().mm.may_grow()?;
+    let mut map = Vec::new();
+    map.try_reserve_exact(request.map.nr_entries as usize)
+        .map_err(|_| Errno::ENOMEM)?;
+    for i in 0..u64::from(request.map.nr_entries) {
+        map.push(read_entry(request.map.buffer, i)?);
+    }
+    // The old one is dropped when the lock is not held any more.
+    let mut map = Arc::new(map);
+    core::mem::swap(&mut *domain.mem.map.lock(), &mut map);
     Ok(0)
 }
 
@@ -78,7 +85,7 @@ pub(super) fn get(cx: &Context, call: &Call) -> Return {
     if map.is_empty() {
         return Err(Errno::ENOSYS.into());
     }
-    for (i, entry) in (0..request.nr_entries).zip(&map) {
+    for (i, entry) in (0..request.nr_entries).zip(map.iter()) {
         write_entry(request.buffer, i.into(), entry)?;
     }
     request.nr_entries = request.nr_entries.min(map.len() as u32);
@@ -97,7 +104,11 @@ pub(super) fn machine(cx: &Context, call: &Call) -> Return {
         size: (r.end - r.start) << 12,
         kind: RESERVED,
     });
-    let mut map: Vec<MapEntry> = mm.machine_map.to_vec();
+    mm.may_grow()?;
+    let mut map: Vec<MapEntry> = Vec::new();
+    map.try_reserve_exact(mm.machine_map.len() + denied.len())
+        .map_err(|_| Errno::ENOMEM)?;
+    map.extend_from_slice(&mm.machine_map);
     for entry in denied {
         let covered = mm.machine_map.iter().any(|e| {
             e.start < entry.start.saturating_add(entry.size)

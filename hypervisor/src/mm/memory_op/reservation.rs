@@ -28,9 +28,49 @@ pub(super) fn max_order(cx: &Context) -> u32 {
     }
 }
 
-/// Where `mem_flags` wants pages. `EINVAL` for impossible wishes; unprivileged callers cannot insist on a node
-/// (XSA-231: the node is checked before it indexes anything).
+/// The node that `mem_flags` names, if it names one: it is stored plus one, and 0 is "any".
+fn named_node(mem_flags: u32) -> Option<u8> {
+    (mem_flags >> 8 & 0xff).checked_sub(1).map(|n| n as u8)
+}
+
+/// Where `mem_flags` wants pages for `domain`. A virtual node, which anybody may name, is one of the domain's own and
+/// means the physical node that the tools gave it. `EINVAL` for one that it has not, else as [`placement`].
+fn placement_for(cx: &Context, domain: &Domain, mem_flags: u32) -> Result<Constraint, Errno> {
+    if mem_flags & VNODE == 0 {
+        return placement(cx, mem_flags);
+    }
+    let mut place = within(mem_flags)?;
+    // A domain without a topology gets its memory from anywhere.
+    let topology = domain.control.lock().vnuma.clone();
+    if let Some(topology) = topology {
+        let physical = named_node(mem_flags).and_then(|n| topology.physical(n));
+        place.node = Some(physical.ok_or(Errno::EINVAL)?);
+        place.exact_node = mem_flags & EXACT_NODE != 0;
+    }
+    Ok(place)
+}
+
+/// Where `mem_flags` wants pages on the machine. `EINVAL` for impossible wishes; unprivileged callers cannot insist on a
+/// node (XSA-231: the node is checked before it indexes anything).
 pub(super) fn placement(cx: &Context, mem_flags: u32) -> Result<Constraint, Errno> {
+    let mut place = within(mem_flags)?;
+    let Some(node) = named_node(mem_flags) else {
+        return Ok(place);
+    };
+    if cx.domain.privileged {
+        if usize::from(node) >= crate::numa::MAX_NODES {
+            return Err(Errno::EINVAL);
+        }
+        place.node = Some(node);
+        place.exact_node = mem_flags & EXACT_NODE != 0;
+    } else if mem_flags & EXACT_NODE != 0 {
+        return Err(Errno::EINVAL);
+    }
+    Ok(place)
+}
+
+/// How far up `mem_flags` wants pages at most. `EINVAL` for the first page.
+fn within(mem_flags: u32) -> Result<Constraint, Errno> {
     let mut place = Constraint::default();
     let bits = mem_flags & 0xff;
     let frames = host().mm.frames.len();
@@ -40,20 +80,6 @@ pub(super) fn placement(cx: &Context, mem_flags: u32) -> Result<Constraint, Errn
             return Err(Errno::EINVAL);
         }
         place.address_bits = bits;
-    }
-    // The node is stored plus one; 0 is "any". Domains have no virtual nodes here.
-    let node = (mem_flags >> 8 & 0xff).wrapping_sub(1) as u8;
-    if mem_flags & VNODE != 0 || node == u8::MAX {
-        return Ok(place);
-    }
-    if cx.domain.privileged {
-        if usize::from(node) >= 64 {
-            return Err(Errno::EINVAL);
-        }
-        place.node = Some(node);
-        place.exact_node = mem_flags & EXACT_NODE != 0;
-    } else if mem_flags & EXACT_NODE != 0 {
-        return Err(Errno::EINVAL);
     }
     Ok(place)
 }
@@ -70,7 +96,7 @@ pub(super) fn adjust(cx: &Context, call: &Call) -> Return {
     let Ok(domain) = subject(cx, call.op, request.domid) else {
         return refused;
     };
-    let Ok(place) = placement(cx, request.mem_flags) else {
+    let Ok(place) = placement_for(cx, &domain, request.mem_flags) else {
         return refused;
     };
     // Populate-on-demand means nothing to a PV domain's memory, and is refused to oneself.
@@ -86,7 +112,7 @@ pub(super) fn adjust(cx: &Context, call: &Call) -> Return {
     let budget = crate::mm::budget();
     let how = AllocFlags {
         place,
-        no_scrub: false,
+        builder: false,
     };
     for done in call.start..request.nr_extents {
         if done != call.start && budget.exhausted() {

@@ -1,5 +1,6 @@
 //! The buddy allocator against a model, and domain accounting.
 
+use core::sync::atomic::Ordering;
 use std::collections::BTreeMap;
 use std::vec::Vec;
 
@@ -8,6 +9,7 @@ use hypercall_abi::Errno;
 use proptest::prelude::*;
 
 use super::machine::{FRAMES, Machine, balanced, install_host, pages};
+use crate::domain::Domain;
 use crate::host::host;
 use crate::mm::{AllocFlags, Constraint, relinquish};
 use crate::preempt::Budget;
@@ -145,5 +147,143 @@ fn idle_time_clears_what_is_free() {
         assert_eq!(super::machine::peek(&m.dom0.domain, mfn, 7).0, 0);
     }
     assert!(crate::mm::tlb::flushes() > flushes);
+    assert_eq!(mm.dirty_pages(), 0);
+}
+
+/// A page more, or why not.
+fn more(domain: &Domain, how: AllocFlags) -> Result<Mfn, Errno> {
+    host().mm.alloc_domain_pages(domain, 0, how)
+}
+
+#[test]
+fn no_guest_takes_what_is_kept_for_the_hypervisor() {
+    const KEPT: u64 = 20;
+    let m = Machine::new();
+    let mm = &host().mm;
+    mm.set_reserve(KEPT);
+    for d in [&m.dom0.domain, &m.dom1.domain] {
+        d.mem.set_max_pages(u64::MAX);
+    }
+    // dom0 as any other: `xl mem-set 0` may ask for everything.
+    while more(&m.dom0.domain, AllocFlags::default()).is_ok() {}
+    assert_eq!(mm.free_pages(), KEPT);
+    assert_eq!(mm.available_pages(), 0);
+    assert_eq!(
+        more(&m.dom1.domain, AllocFlags::default()),
+        Err(Errno::ENOMEM)
+    );
+    let shared = mm.alloc_shared_page(m.dom1.domain.id, true);
+    assert_eq!(shared.err(), Some(Errno::ENOMEM));
+    let anonymous = mm.alloc_anonymous(&m.dom1.domain, 0, Constraint::default());
+    assert_eq!(anonymous, Err(Errno::ENOMEM));
+    // The hypervisor has it, and dom0's builder.
+    mm.may_grow().expect("all is there");
+    let frame = mm.alloc_hypervisor_frames(0, Constraint::default());
+    assert!(frame.is_some());
+    assert_eq!(mm.may_grow(), Err(Errno::ENOMEM));
+    let builder = AllocFlags {
+        builder: true,
+        ..AllocFlags::default()
+    };
+    more(&m.dom0.domain, builder).expect("without dom0 nothing runs");
+}
+
+#[test]
+fn claims_leave_the_hypervisor_its_memory() {
+    const KEPT: u64 = 20;
+    let m = Machine::new();
+    let mm = &host().mm;
+    mm.set_reserve(KEPT);
+    let free = mm.free_pages();
+    m.dom0.domain.mem.set_max_pages(free);
+    m.dom1.domain.mem.set_max_pages(free);
+    let claim = |pages| mm.claim(&m.dom1.domain, pages);
+    assert_eq!(claim(free - KEPT + 1), Err(Errno::ENOMEM));
+    claim(free - KEPT).expect("free");
+    assert_eq!(mm.may_grow(), Ok(()));
+    // The heap goes on even where all is claimed, and claims count on with less free than was promised.
+    for _ in 0..KEPT + 5 {
+        let frame = mm.alloc_hypervisor_frames(0, Constraint::default());
+        assert!(frame.is_some());
+    }
+    let stats = mm.buddy.statistics();
+    assert!(stats.free < stats.claimed);
+    assert_eq!((stats.unpromised(), mm.available_pages()), (0, 0));
+    assert_eq!(mm.claim(&m.dom0.domain, 1), Err(Errno::ENOMEM));
+    assert_eq!(
+        more(&m.dom0.domain, AllocFlags::default()),
+        Err(Errno::ENOMEM)
+    );
+    claim(0).expect("withdrawn");
+    more(&m.dom0.domain, AllocFlags::default()).expect("memory");
+}
+
+/// The node of a page that the allocator gives.
+fn node_of(domain: &Domain, place: Constraint) -> u8 {
+    let how = AllocFlags {
+        place,
+        ..AllocFlags::default()
+    };
+    let mfn = more(domain, how).expect("memory");
+    host().mm.frames.known(mfn).node.load(Ordering::Relaxed)
+}
+
+#[test]
+fn pages_come_from_where_they_are_wanted_or_where_most_is_free() {
+    let m = Machine::with_nodes([(0x100..0x200, 0), (0x200..0x300, 1), (0x300..FRAMES, 2)]);
+    let mm = &host().mm;
+    let (d, any) = (&m.dom1.domain, Constraint::default());
+    d.mem.set_max_pages(u64::MAX);
+    let free = |node| mm.buddy.free_on_node(node);
+    // Without a wish: what is fullest is spared.
+    for _ in 0..200 {
+        let most = (0..3).map(free).max();
+        let before = [0, 1, 2].map(free);
+        let node = usize::from(node_of(d, any));
+        assert_eq!(Some(before[node]), most);
+    }
+    // The domain's nodes first, then any.
+    d.mem.set_nodes(1 << 1);
+    for _ in 0..free(1) {
+        assert_eq!(node_of(d, any), 1);
+    }
+    assert_ne!(node_of(d, any), 1);
+    // The caller's wish before the domain's.
+    d.mem.set_nodes(1 << 2);
+    let on = |node, exact_node| Constraint {
+        node: Some(node),
+        exact_node,
+        ..Constraint::default()
+    };
+    assert_eq!(node_of(d, on(0, false)), 0);
+    assert_eq!(node_of(d, on(1, false)), 2);
+    assert_eq!(node_of(d, on(9, false)), 2);
+    for node in [1, 9, 63, 200] {
+        let how = AllocFlags {
+            place: on(node, true),
+            ..AllocFlags::default()
+        };
+        assert_eq!(more(d, how), Err(Errno::ENOMEM), "{node}");
+    }
+}
+
+#[test]
+fn what_is_freed_behind_the_search_is_cleared_in_the_next() {
+    let m = Machine::new();
+    let mm = &host().mm;
+    while mm.scrub_some() {}
+    let dirty = pages(&m.dom1.domain, 2);
+    let (low, high) = (dirty[0].min(dirty[1]), dirty[0].max(dirty[1]));
+    let free = |mfn| {
+        let page = crate::mm::get_page(mfn, m.dom1.domain.id).expect("own");
+        assert!(mm.release_allocation(&page));
+    };
+    free(high);
+    let window = mm.next_window().expect("something to do");
+    // The search is past this one when it is freed.
+    free(low);
+    mm.scrub_in(low.get() + 1..window.end);
+    assert_eq!(mm.dirty_pages(), 1);
+    while mm.scrub_some() {}
     assert_eq!(mm.dirty_pages(), 0);
 }

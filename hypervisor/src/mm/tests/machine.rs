@@ -97,7 +97,12 @@ fn domain(id: u16) -> Context {
 
 impl Machine {
     pub fn new() -> Self {
-        install_host(Vec::new());
+        Self::with_nodes([])
+    }
+
+    /// With several memory nodes.
+    pub fn with_nodes<const N: usize>(nodes: [(core::ops::Range<u64>, u8); N]) -> Self {
+        install_host(nodes.into_iter().collect());
         Self {
             dom0: domain(0),
             dom1: domain(1),

@@ -380,3 +380,64 @@ fn unknown_operations_are_not_there() {
         }
     }
 }
+
+#[test]
+fn a_virtual_node_is_the_physical_one_that_the_tools_gave() {
+    use hypercall_abi::domctl::{Domctl, DomctlCmd, DomctlVnuma, InterfaceVersion};
+    const VNODE: u32 = 1 << 18;
+    const EXACT: u32 = 1 << 17;
+    let m = Machine::with_nodes([(0x100..0x280, 0), (0x280..super::machine::FRAMES, 1)]);
+    let cx = &m.dom1;
+    let node_of = |mfn| {
+        let page = host().mm.frames.known(Mfn::new(mfn));
+        page.node.load(core::sync::atomic::Ordering::Relaxed)
+    };
+    let populate = |flags| {
+        put(IN, [1u64].as_slice());
+        put(
+            REQUEST,
+            &MemoryReservation {
+                mem_flags: flags,
+                ..reservation(IN, 1, 0)
+            },
+        );
+        call(cx, XenMem::POPULATE_PHYSMAP).map(|n| (n == 1).then(|| node_of(get::<u64>(IN))))
+    };
+    let node = |n: u32| (n + 1) << 8;
+    // No topology: from anywhere.
+    assert!(matches!(populate(VNODE | node(7)), Ok(Some(_))));
+    // Virtual node 0 lies on 1, and 1 on 0.
+    put(OUT, [10u32, 20, 20, 10].as_slice());
+    put(OUT + 0x100, [0u32].as_slice());
+    put(OUT + 0x200, [1u32, 0].as_slice());
+    put(OUT + 0x300, [0u64, 0x1000, 0].as_slice());
+    let topology = DomctlVnuma {
+        nr_vnodes: 2,
+        nr_vmemranges: 1,
+        nr_vcpus: 1,
+        vdistance: GuestHandle::new(BUFFER + OUT),
+        vcpu_to_vnode: GuestHandle::new(BUFFER + OUT + 0x100),
+        vnode_to_pnode: GuestHandle::new(BUFFER + OUT + 0x200),
+        vmemrange: GuestHandle::new(BUFFER + OUT + 0x300),
+        ..Default::default()
+    };
+    let mut op = Domctl {
+        cmd: DomctlCmd::SETVNUMAINFO,
+        interface_version: InterfaceVersion::CANONICAL,
+        domain: DomId(1),
+        ..Default::default()
+    };
+    op.u.set_vnuma(topology);
+    let args = Args([put(REQUEST, &op), 0, 0, 0, 0, 0]);
+    crate::control::do_domctl(&m.dom0, args).expect("a topology");
+    for flags in [VNODE, VNODE | EXACT] {
+        assert_eq!(populate(flags | node(0)), Ok(Some(1)));
+        assert_eq!(populate(flags | node(1)), Ok(Some(0)));
+        assert_eq!(populate(flags | node(2)), Ok(None), "no such node");
+        assert_eq!(populate(flags), Ok(None), "none named");
+    }
+    cx.domain.mem.set_max_pages(u64::MAX);
+    while populate(VNODE | EXACT | node(0)) == Ok(Some(1)) {}
+    assert_eq!(host().mm.buddy.free_on_node(1), 0);
+    assert_eq!(populate(VNODE | node(0)), Ok(Some(0)), "not exactly");
+}

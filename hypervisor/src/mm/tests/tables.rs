@@ -195,11 +195,19 @@ fn device_memory_needs_the_right_and_is_not_cached() {
         assert_eq!(beyond, Err(Errno::EINVAL), "reserved address bits");
         balanced();
     }
-    m.dom1.domain.mem.permit_device(DEVICE, DEVICE, true);
+    m.dom1
+        .domain
+        .mem
+        .permit_device(DEVICE, DEVICE, true)
+        .expect("memory");
     let (tables, _) = address_space(&m.dom1, 0);
     ext(&m.dom1, MmuextOp::PIN_L1_TABLE, tables[3]).expect("valid");
     update(&m.dom1, tables[3], 0, Pte::new(Mfn::new(DEVICE), RWU)).expect("permitted");
-    m.dom1.domain.mem.permit_device(DEVICE, DEVICE, false);
+    m.dom1
+        .domain
+        .mem
+        .permit_device(DEVICE, DEVICE, false)
+        .expect("memory");
     let again = update(&m.dom1, tables[3], 1, Pte::new(Mfn::new(DEVICE), RWU));
     assert_eq!(again, Err(Errno::EPERM));
 }
