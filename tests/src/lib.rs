@@ -38,6 +38,8 @@ pub enum Route {
 /// How much dom0's userspace holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Initramfs {
+    /// Our tools and none of Xen's, drivers, and what guests are made of: what a person meets first.
+    Own,
     /// A shell, our tools, the most important stock tools.
     Small,
     /// All stock tools, device drivers, stress-ng.

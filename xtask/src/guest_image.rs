@@ -32,6 +32,15 @@ pub fn add(dom0: &mut Archive, packages: &Packages) -> Result<()> {
     Ok(())
 }
 
+/// Adds the demonstration: `/etc/oxen/demo.cfg`, its kernel and its userspace.
+pub fn add_demo(dom0: &mut Archive, packages: &Packages) -> Result<()> {
+    let config = paths::root().join("tests/dom0/demo.cfg");
+    dom0.file("etc/oxen/demo.cfg", 0o644, &read(&config)?);
+    dom0.file("oxen/guest/cloud", 0o644, &read(&packages.cloud_kernel())?);
+    dom0.file("oxen/guest/initrd", 0o644, &userspace(packages)?);
+    Ok(())
+}
+
 /// The guests' userspace, uncompressed: unpacking costs a guest more than dom0 saves.
 fn userspace(packages: &Packages) -> Result<Vec<u8>> {
     let mut archive = Archive::default();

@@ -121,7 +121,11 @@ pub fn build(packages: &Packages, flavour: Initramfs) -> Result<PathBuf> {
     programs.program("bin/busybox", "bin/busybox")?;
     for path in files_of(&packages.root.join(STOCK))? {
         let name = name_of(&path);
-        let wanted = flavour != Initramfs::Small || SMALL_TOOLS.contains(&name.as_str());
+        let wanted = match flavour {
+            Initramfs::Own => false,
+            Initramfs::Small => SMALL_TOOLS.contains(&name.as_str()),
+            Initramfs::Full | Initramfs::Guests => true,
+        };
         if wanted && read(&path)?.starts_with(b"\x7fELF") {
             programs.program(&format!("{STOCK}/{name}"), &format!("{STOCK}/{name}"))?;
         }
@@ -141,7 +145,7 @@ pub fn build(packages: &Packages, flavour: Initramfs) -> Result<PathBuf> {
             }
         }
     }
-    if flavour != Initramfs::Small {
+    if matches!(flavour, Initramfs::Full | Initramfs::Guests) {
         for path in files_of(&packages.root.join("usr/bin"))? {
             let name = name_of(&path);
             if name.starts_with("xenstore") && !path.is_symlink() {
@@ -154,6 +158,9 @@ pub fn build(packages: &Packages, flavour: Initramfs) -> Result<PathBuf> {
     if flavour == Initramfs::Guests {
         hotplug_scripts(&mut archive, &packages.root)?;
         guest_image::add(&mut archive, packages)?;
+    }
+    if flavour == Initramfs::Own {
+        guest_image::add_demo(&mut archive, packages)?;
     }
     if let Ok(config) = fs::read(packages.root.join("etc/xen/xl.conf")) {
         archive.file("etc/xen/xl.conf", 0o644, &config);
@@ -169,7 +176,7 @@ pub fn build(packages: &Packages, flavour: Initramfs) -> Result<PathBuf> {
     wanted.extend(match flavour {
         Initramfs::Small => &[],
         Initramfs::Full => DEVICE_MODULES,
-        Initramfs::Guests => GUEST_MODULES,
+        Initramfs::Own | Initramfs::Guests => GUEST_MODULES,
     });
     modules(&mut archive, packages, &packages.kernel_release, &wanted)?;
     archive.file(
@@ -182,6 +189,7 @@ pub fn build(packages: &Packages, flavour: Initramfs) -> Result<PathBuf> {
     let folder = paths::output().join("initramfs");
     fs::create_dir_all(&folder)?;
     let label = match flavour {
+        Initramfs::Own => "own",
         Initramfs::Small => "small",
         Initramfs::Full => "full",
         Initramfs::Guests => "guests",

@@ -37,12 +37,9 @@ pub struct Options {
     /// Further arguments of dom0's kernel
     #[arg(long, default_value = "", allow_hyphen_values = true)]
     kernel_args: String,
-    /// The small userspace (boots faster)
-    #[arg(long)]
-    small: bool,
-    /// The userspace of the guest scenarios: Debian's tools and what guests are made of
-    #[arg(long, conflicts_with = "small")]
-    guests: bool,
+    /// What dom0's userspace holds
+    #[arg(long, value_enum, default_value = "own")]
+    userspace: Userspace,
     /// Emulate even where KVM works
     #[arg(long)]
     tcg: bool,
@@ -78,6 +75,18 @@ enum Boot {
     Pvh,
 }
 
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Userspace {
+    /// Oxen's own tools and what a first guest is made of; none of Xen's tools
+    Own,
+    /// A shell and little else: boots fastest
+    Small,
+    /// All of Debian's Xen tools, device drivers, stress-ng
+    Full,
+    /// Debian's Xen tools, backends, hotplug scripts, and what guests are made of
+    Guests,
+}
+
 /// Boots and hands the terminal over.
 pub fn run(options: &Options) -> Result<ExitCode> {
     let packages = setup::run()?;
@@ -93,12 +102,11 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         Boot::Direct => Route::Direct,
         Boot::Pvh => Route::Pvh,
     };
-    let flavour = if options.small {
-        Initramfs::Small
-    } else if options.guests {
-        Initramfs::Guests
-    } else {
-        Initramfs::Full
+    let flavour = match options.userspace {
+        Userspace::Own => Initramfs::Own,
+        Userspace::Small => Initramfs::Small,
+        Userspace::Full => Initramfs::Full,
+        Userspace::Guests => Initramfs::Guests,
     };
     let parts = Parts::prepare(&packages, system, flavour)?;
     let accelerator = if options.tcg || options.icount {

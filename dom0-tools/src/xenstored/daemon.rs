@@ -207,6 +207,7 @@ impl Daemon {
             server
                 .attach_own(0, port)
                 .map_err(|errno| format!("our own kernel's ring: {errno}"))?;
+            server.name_own_domain();
             server.platform.notify(0);
         }
         server.trace_to(options.trace_file.as_deref());

@@ -136,6 +136,22 @@ impl<P: Platform> Server<P> {
         server
     }
 
+    /// Says who dom0 is, as `xen-init-dom0` does: nobody else introduces it.
+    pub(super) fn name_own_domain(&mut self) {
+        let perms = Perms::private(0);
+        for (path, value) in [
+            ("/local", ""),
+            ("/local/domain", ""),
+            ("/local/domain/0", ""),
+            ("/local/domain/0/domid", "0"),
+            ("/local/domain/0/name", "Domain-0"),
+        ] {
+            if self.tree.get(path).is_none() {
+                self.put(path, value.as_bytes(), &perms);
+            }
+        }
+    }
+
     /// Puts a node into the tree, for set-up and restoring: its parent must exist.
     pub(super) fn put(&mut self, path: &str, value: &[u8], perms: &Rc<Perms>) -> bool {
         let generation = self.next_generation();
