@@ -37,8 +37,9 @@ pub(super) fn request(cmd: DomctlCmd, u: &DomctlU) -> Result<Request<DomctlU>, E
         return Ok(Request::Ask(*u));
     }
     let asked: Createdomain0x17 = member(u);
-    // Alternate maps are for HVM guests with hardware support; how many there may be says nothing without them.
-    if asked.altp2m_opts != 0 || asked.flags & !FLAGS != 0 {
+    // Alternate maps are for HVM guests with hardware support. How many there may be: 4.21 and 4.22 refuse a number without
+    // them, and to 4.19 and 4.20 it is unknown options.
+    if asked.altp2m_opts != 0 || asked.altp2m_nr != 0 || asked.flags & !FLAGS != 0 {
         return Err(Errno::EINVAL);
     }
     Ok(Request::Ask(domctl_with(&DomctlCreatedomain {

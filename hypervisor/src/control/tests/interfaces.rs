@@ -131,7 +131,7 @@ fn creation(version: u32) -> Vec<u8> {
         put(1); // grant_opts: version 1
     }
     if version >= 0x17 {
-        put(0x0001_0000); // altp2m: none, of one at most
+        put(0); // altp2m: none
     }
     if version >= 0x13 {
         put(0); // vmtrace_size
@@ -184,6 +184,16 @@ fn every_version_s_creation_means_the_same() {
             let answer = layouts.request(DomctlCmd::CREATEDOMAIN, &odd);
             if !(0x14..=0x16).contains(&version) {
                 assert_eq!(answer, Err(Errno::EINVAL), "{version:#x} {flag:#x}");
+            }
+        }
+        // Alternate maps in some mode; none, but room for one of them.
+        for altp2m in [1u32, 1 << 16] {
+            let mut odd = u;
+            zerocopy::IntoBytes::as_mut_bytes(&mut odd)[48..52]
+                .copy_from_slice(&altp2m.to_le_bytes());
+            let answer = layouts.request(DomctlCmd::CREATEDOMAIN, &odd);
+            if version >= 0x17 {
+                assert_eq!(answer, Err(Errno::EINVAL), "{version:#x} {altp2m:#x}");
             }
         }
     }
