@@ -17,6 +17,7 @@ mod initramfs;
 mod iso;
 mod machine;
 mod paths;
+mod process_group;
 mod pvh;
 mod qemu;
 mod run;

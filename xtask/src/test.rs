@@ -1,7 +1,6 @@
 //! `./x test`: everything that can fail, counted, with one closing line.
 
 use std::io::{BufRead, BufReader, Read};
-use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -9,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use crate::process_group::ProcessGroup;
 use crate::{build, cmd, setup, system_test};
 
 /// Which parts of the test run to do.
@@ -183,12 +183,8 @@ impl Progress {
 fn cargo_test(tally: &mut Tally, command: &mut Command, silence: Duration) -> Result<()> {
     let began = Instant::now();
     let line = cmd::describe(command);
-    let mut child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        // A group of its own, so that the test programs below it can be ended with it.
-        .process_group(0)
-        .spawn()
+    // The test programs below cargo are to end with it.
+    let mut group = ProcessGroup::spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()))
         .with_context(|| format!("cannot start `{line}`"))?;
     let (sender, lines) = mpsc::channel();
     let forward = |stream: Box<dyn Read + Send>| {
@@ -201,10 +197,10 @@ fn cargo_test(tally: &mut Tally, command: &mut Command, silence: Duration) -> Re
             }
         });
     };
-    if let Some(stream) = child.stdout.take() {
+    if let Some(stream) = group.child.stdout.take() {
         forward(Box::new(stream));
     }
-    if let Some(stream) = child.stderr.take() {
+    if let Some(stream) = group.child.stderr.take() {
         forward(Box::new(stream));
     }
     drop(sender);
@@ -217,9 +213,7 @@ fn cargo_test(tally: &mut Tally, command: &mut Command, silence: Duration) -> Re
             Err(mpsc::RecvTimeoutError::Disconnected) => break,
             Err(mpsc::RecvTimeoutError::Timeout) => {
                 hangs = Some(progress.describe());
-                let _ = cmd::command("kill")
-                    .args(["-KILL", "--", &format!("-{}", child.id())])
-                    .status();
+                group.kill();
                 break;
             }
         };
@@ -231,7 +225,7 @@ fn cargo_test(tally: &mut Tally, command: &mut Command, silence: Duration) -> Re
             println!("{line}");
         }
     }
-    let status = child.wait()?;
+    let status = group.wait()?;
     tally.passed += counted.passed;
     tally.failed += counted.failed;
     if let Some(what) = hangs {
