@@ -420,7 +420,7 @@ abi_unions! {
 }
 
 /// A version of this interface, as the caller names it in [`Sysctl::interface_version`].
-/// Known, with the Xen release that brought each: 0x13 (4.14), 0x14 (4.16), 0x15 (4.17), 0x16 (4.21).
+/// Which are spoken: [`crate::versions`].
 #[derive(
     Clone,
     Copy,
@@ -438,15 +438,6 @@ abi_unions! {
 pub struct InterfaceVersion(pub u32);
 
 impl InterfaceVersion {
-    /// The oldest version known here.
-    pub const FIRST: Self = Self(0x13);
     /// The version whose layouts this module has.
     pub const CANONICAL: Self = Self(XEN_SYSCTL_INTERFACE_VERSION);
-    /// The newest version known here.
-    pub const LAST: Self = Self(0x16);
-
-    /// Whether a caller may speak this version.
-    pub const fn is_known(self) -> bool {
-        self.0 >= Self::FIRST.0 && self.0 <= Self::LAST.0
-    }
 }

@@ -4,17 +4,6 @@
 //! the *canonical* ones; each module here holds the structures in which an older or newer version differs, and the way
 //! there and back. What a module does not name is laid out alike: `tests/versions` compares every structure of every
 //! version with what the releases' headers say.
-//!
-//! | release | domctl | sysctl |
-//! |---|---|---|
-//! | 4.14 | 0x12 | 0x13 |
-//! | 4.15 | 0x13 | 0x13 |
-//! | 4.16 | 0x14 | 0x14 |
-//! | 4.17 | 0x15 | 0x15 |
-//! | 4.18 | 0x16 | 0x15 |
-//! | 4.19, 4.20 | 0x17 | 0x15 |
-//! | 4.21 | 0x17 | 0x16 |
-//! | 4.22 | 0x18 | 0x16 |
 
 pub mod domctl_0x12;
 pub mod domctl_0x13;
@@ -22,13 +11,12 @@ pub mod domctl_0x14;
 pub mod domctl_0x17;
 pub mod stable;
 pub mod sysctl_0x13;
-pub mod sysctl_0x16;
 
-use zerocopy::IntoBytes;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::Errno;
 use crate::check::Struct;
-use crate::domctl::{self, DomctlCmd, DomctlGetdomaininfo, DomctlU};
+use crate::domctl::{self, *};
 use crate::sysctl::{self, SysctlCmd, SysctlU};
 
 /// What a request means in canonical terms.
@@ -48,8 +36,9 @@ pub struct DomctlVersion {
     pub releases: &'static str,
     /// The first command number that it has not, from 80 to 999 (gdbsx has numbers of its own).
     commands_end: u32,
-    request: fn(DomctlCmd, &DomctlU) -> Result<Request<DomctlU>, Errno>,
-    reply: fn(DomctlCmd, &DomctlU, &DomctlU) -> DomctlU,
+    /// Creation's flags that its Xen has names for; those of the canonical version are left to whoever creates.
+    flags: u32,
+    creation: fn(&DomctlU) -> Result<DomctlCreatedomain, Errno>,
     info: fn(&DomctlGetdomaininfo) -> DomainInfo,
     /// Structures in which it differs, for the header check.
     #[doc(hidden)]
@@ -77,16 +66,11 @@ pub struct DomainInfo {
 }
 
 impl DomainInfo {
-    fn new<T: IntoBytes + zerocopy::Immutable>(value: &T) -> Self {
-        let mut info = Self {
-            bytes: [0; size_of::<DomctlGetdomaininfo>()],
-            len: 0,
-        };
-        for (to, from) in info.bytes.iter_mut().zip(value.as_bytes()) {
-            *to = *from;
-            info.len += 1;
+    fn new<T: IntoBytes + Immutable>(value: &T) -> Self {
+        Self {
+            bytes: with_front(value),
+            len: size_of::<T>(),
         }
-        info
     }
 
     /// The structure's bytes.
@@ -99,12 +83,13 @@ fn same_info(info: &DomctlGetdomaininfo) -> DomainInfo {
     DomainInfo::new(info)
 }
 
-fn same_request(_: DomctlCmd, u: &DomctlU) -> Result<Request<DomctlU>, Errno> {
-    Ok(Request::Ask(*u))
+fn same_creation(u: &DomctlU) -> Result<DomctlCreatedomain, Errno> {
+    Ok(u.createdomain())
 }
 
-fn same_reply(_: DomctlCmd, answer: &DomctlU, _: &DomctlU) -> DomctlU {
-    *answer
+/// A flag and all below it.
+const fn up_to(flag: u32) -> u32 {
+    flag | (flag - 1)
 }
 
 /// Numbers from here up to 999 belong to newer versions than the canonical one.
@@ -116,8 +101,8 @@ pub static DOMCTL: &[DomctlVersion] = &[
         version: 0x12,
         releases: "4.14",
         commands_end: 84,
-        request: domctl_0x12::request,
-        reply: domctl_0x12::reply,
+        flags: up_to(XEN_DOMCTL_CDF_IOMMU),
+        creation: domctl_0x12::creation,
         info: domctl_0x12::info,
         structs: &[domctl_0x12::STRUCTS, domctl_0x13::STRUCTS],
     },
@@ -125,8 +110,8 @@ pub static DOMCTL: &[DomctlVersion] = &[
         version: 0x13,
         releases: "4.15",
         commands_end: 85,
-        request: domctl_0x13::request,
-        reply: domctl_0x13::reply,
+        flags: up_to(XEN_DOMCTL_CDF_NESTED_VIRT),
+        creation: domctl_0x13::creation,
         info: domctl_0x13::info,
         structs: &[domctl_0x13::STRUCTS],
     },
@@ -134,8 +119,8 @@ pub static DOMCTL: &[DomctlVersion] = &[
         version: 0x14,
         releases: "4.16",
         commands_end: 85,
-        request: domctl_0x14::request,
-        reply: domctl_0x14::reply,
+        flags: u32::MAX,
+        creation: domctl_0x14::creation,
         info: same_info,
         structs: &[domctl_0x14::STRUCTS],
     },
@@ -143,8 +128,8 @@ pub static DOMCTL: &[DomctlVersion] = &[
         version: 0x15,
         releases: "4.17",
         commands_end: CANONICAL_END,
-        request: same_request,
-        reply: same_reply,
+        flags: u32::MAX,
+        creation: same_creation,
         info: same_info,
         structs: &[],
     },
@@ -152,8 +137,8 @@ pub static DOMCTL: &[DomctlVersion] = &[
         version: 0x16,
         releases: "4.18",
         commands_end: CANONICAL_END,
-        request: same_request,
-        reply: same_reply,
+        flags: u32::MAX,
+        creation: same_creation,
         info: same_info,
         structs: &[],
     },
@@ -161,8 +146,8 @@ pub static DOMCTL: &[DomctlVersion] = &[
         version: 0x17,
         releases: "4.19 to 4.21",
         commands_end: CANONICAL_END,
-        request: domctl_0x17::request,
-        reply: domctl_0x17::reply,
+        flags: up_to(XEN_DOMCTL_CDF_MAX),
+        creation: domctl_0x17::creation,
         info: same_info,
         structs: &[domctl_0x17::STRUCTS],
     },
@@ -170,8 +155,8 @@ pub static DOMCTL: &[DomctlVersion] = &[
         version: 0x18,
         releases: "4.22",
         commands_end: CANONICAL_END,
-        request: domctl_0x17::request,
-        reply: domctl_0x17::reply,
+        flags: up_to(XEN_DOMCTL_CDF_MAX),
+        creation: domctl_0x17::creation,
         info: same_info,
         structs: &[domctl_0x17::STRUCTS],
     },
@@ -205,7 +190,7 @@ pub static SYSCTL: &[SysctlVersion] = &[
         releases: "4.21 and 4.22",
         reply: |_, answer| *answer,
         info: same_info,
-        structs: &[sysctl_0x16::STRUCTS],
+        structs: &[],
     },
 ];
 
@@ -231,12 +216,29 @@ impl DomctlVersion {
         if !self.has(cmd) {
             return Err(Errno::ENOSYS);
         }
-        (self.request)(cmd, u)
+        Ok(match cmd {
+            DomctlCmd::CREATEDOMAIN => {
+                let creation = (self.creation)(u)?;
+                if creation.flags & !self.flags != 0 {
+                    return Err(Errno::EINVAL);
+                }
+                Request::Ask(with_front(&creation))
+            }
+            DomctlCmd::IRQ_PERMISSION if self.version <= 0x13 => {
+                Request::Ask(domctl_0x13::irq_permission(u))
+            }
+            domctl_0x12::DISABLE_MIGRATE if self.version == 0x12 => Request::Nothing,
+            _ => Request::Ask(*u),
+        })
     }
 
-    /// An answer in the caller's terms; `asked` is what came with the request.
+    /// An answer in the caller's terms; `asked` is what came with the request. Creation changes nothing of it.
     pub fn reply(&self, cmd: DomctlCmd, answer: &DomctlU, asked: &DomctlU) -> DomctlU {
-        (self.reply)(cmd, answer, asked)
+        match cmd {
+            DomctlCmd::CREATEDOMAIN => *asked,
+            DomctlCmd::GETDOMAININFO => with_front(&self.info(&answer.getdomaininfo()).bytes),
+            _ => *answer,
+        }
     }
 
     /// A domain's state as this version lays it out.
@@ -257,32 +259,76 @@ impl SysctlVersion {
     }
 }
 
-/// Reads a version's structure from the start of a union.
-fn member<T: zerocopy::FromBytes + IntoBytes + zerocopy::FromZeros>(u: &impl UnionBytes) -> T {
-    crate::check::read_prefix(u.bytes())
-}
-
-/// The bytes of the two unions.
-trait UnionBytes {
-    fn bytes(&self) -> &[u8];
-}
-
-impl UnionBytes for DomctlU {
-    fn bytes(&self) -> &[u8] {
-        IntoBytes::as_bytes(self)
+/// Creation's fields that lie alike in all versions, which are those up to `max_maptrack_frames`; zeroes behind them.
+fn creation_front(u: &DomctlU) -> DomctlCreatedomain {
+    DomctlCreatedomain {
+        grant_opts: 0,
+        vmtrace_size: 0,
+        cpupool_id: 0,
+        arch: Default::default(),
+        ..u.createdomain()
     }
 }
 
-/// A domctl union that begins with a version's structure, zeroes behind it.
-fn domctl_with<T: IntoBytes + zerocopy::Immutable>(value: &T) -> DomctlU {
-    let mut u = DomctlU::default();
-    crate::check::write_prefix(IntoBytes::as_mut_bytes(&mut u), value);
-    u
+/// The structure at the front of a larger one or of a union.
+fn front_of<T: FromBytes, U: IntoBytes + Immutable>(whole: &U) -> T {
+    const { assert!(size_of::<T>() <= size_of::<U>()) };
+    crate::check::read_prefix(whole.as_bytes())
 }
 
-/// A sysctl union that begins with a version's structure, zeroes behind it.
-fn sysctl_with<T: IntoBytes + zerocopy::Immutable>(value: &T) -> SysctlU {
-    let mut u = SysctlU::default();
-    crate::check::write_prefix(IntoBytes::as_mut_bytes(&mut u), value);
-    u
+/// What begins with this structure and is zeroes behind it.
+fn with_front<T: IntoBytes + Immutable, U: FromBytes + IntoBytes>(front: &T) -> U {
+    const { assert!(size_of::<T>() <= size_of::<U>()) };
+    let mut whole = U::new_zeroed();
+    crate::check::write_prefix(whole.as_mut_bytes(), front);
+    whole
 }
+
+/// A version's structures: creation and getdomaininfo, which begin alike in all versions, by their ends; others whole.
+macro_rules! versioned {
+    (
+        $(creation $creation:ident, size $creation_size:literal { $($creation_end:tt)* })?
+        $(info $info:ident, size $info_size:literal { $($info_end:tt)* })?
+        $(others { $($others:tt)* })?
+    ) => {
+        abi_structs! {
+            $(
+                /// `struct xen_domctl_createdomain`.
+                pub struct $creation: "struct xen_domctl_createdomain", size $creation_size {
+                    0 => ssidref: u32,
+                    4 => handle: [u8; 16],
+                    20 => flags: u32,
+                    24 => iommu_opts: u32,
+                    28 => max_vcpus: u32,
+                    32 => max_evtchn_port: u32,
+                    36 => max_grant_frames: i32,
+                    40 => max_maptrack_frames: i32,
+                    $($creation_end)*
+                }
+            )?
+            $(
+                /// `struct xen_domctl_getdomaininfo`.
+                pub struct $info: "struct xen_domctl_getdomaininfo", size $info_size {
+                    0 => domain: crate::xen::DomId,
+                    2 => _hole0: [u8; 2] as "",
+                    4 => flags: u32,
+                    8 => tot_pages: u64,
+                    16 => max_pages: u64,
+                    24 => outstanding_pages: u64,
+                    32 => shr_pages: u64,
+                    40 => paged_pages: u64,
+                    48 => shared_info_frame: u64,
+                    56 => cpu_time: u64,
+                    64 => nr_online_vcpus: u32,
+                    68 => max_vcpu_id: u32,
+                    72 => ssidref: u32,
+                    76 => handle: [u8; 16],
+                    92 => cpupool: u32,
+                    $($info_end)*
+                }
+            )?
+            $($($others)*)?
+        }
+    };
+}
+use versioned;

@@ -39,11 +39,11 @@ abi_structs! {
 impl GetDomainState {
     /// From a request's argument.
     pub fn from_request(u: &DomctlU) -> Self {
-        super::member(u)
+        super::front_of(u)
     }
 
     /// As an answer's argument.
     pub fn to_reply(self) -> DomctlU {
-        super::domctl_with(&self)
+        super::with_front(&self)
     }
 }

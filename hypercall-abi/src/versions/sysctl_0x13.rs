@@ -2,7 +2,7 @@
 //!
 //! Xen 4.14 to 4.16 public/sysctl.h.
 
-use super::sysctl_with;
+use super::with_front;
 use crate::macros::abi_structs;
 use crate::sysctl::*;
 
@@ -30,7 +30,7 @@ abi_structs! {
 }
 
 fn physinfo(p: &SysctlPhysinfo, known: u32) -> SysctlU {
-    sysctl_with(&Physinfo0x13 {
+    with_front(&Physinfo0x13 {
         threads_per_core: p.threads_per_core,
         cores_per_socket: p.cores_per_socket,
         nr_cpus: p.nr_cpus,
