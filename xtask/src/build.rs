@@ -157,7 +157,7 @@ fn build_guest_programs() -> Result<Vec<PathBuf>> {
     const HOST: &str = "x86_64-unknown-linux-gnu";
     let packages = ["dom0-tools", "tests"];
     let mut build = cmd::cargo();
-    build.args(["build", "-q", "--release", "--bins", "--target", HOST]);
+    build.args(["build", "-q", "--profile", "tools", "--bins", "--target", HOST]);
     for package in packages {
         build.args(["--package", package]);
     }
@@ -183,7 +183,7 @@ fn build_guest_programs() -> Result<Vec<PathBuf>> {
                     paths::root()
                         .join("target")
                         .join(HOST)
-                        .join("release")
+                        .join("tools")
                         .join(name),
                 );
             }
