@@ -11,7 +11,7 @@ use arch::sync::Once;
 use crate::host::{self, Host, host};
 use crate::mm::{self, Constraint, MapEntry, PageInfo};
 use crate::options::{Options, Scrub, Tsc};
-use crate::{console, dom0, domain, fault, irq, percpu, pv, sched, shutdown, time};
+use crate::{console, dom0, fault, irq, percpu, pv, sched, shutdown, time};
 
 /// What start-up passes from the boot stack to the main stack.
 struct Boot {
@@ -92,14 +92,7 @@ pub fn boot(info: &'static mut BootInfo) -> ! {
         .free_ranges()
         .map(|r| frames(r.start, r.end))
         .collect();
-    host::install(Host {
-        mm: mm::Memory::new(layout),
-        domains: domain::DomainList::new(),
-        sched: sched::Scheduler::new(),
-        irqs: irq::IrqTable::default(),
-        console: console::Console::default(),
-        time: time::Clock::default(),
-    });
+    host::install(Host::new(mm::Memory::new(layout)));
     arch::heap::set_page_source(arch::heap::PageSource {
         take: take_pages,
         give: give_pages,

@@ -21,6 +21,20 @@ pub struct Host {
     pub time: time::Clock,
 }
 
+impl Host {
+    /// No domains, no CPUs, no interrupts yet.
+    pub fn new(mm: mm::Memory) -> Self {
+        Self {
+            mm,
+            domains: DomainList::new(),
+            sched: sched::Scheduler::new(),
+            irqs: irq::IrqTable::default(),
+            console: console::Console::default(),
+            time: time::Clock::default(),
+        }
+    }
+}
+
 #[cfg(target_os = "none")]
 static HOST: arch::sync::Once<Box<Host>> = arch::sync::Once::new();
 

@@ -30,6 +30,8 @@ pub mod preempt;
 pub mod pv;
 pub mod sched;
 pub mod shutdown;
+#[cfg(not(target_os = "none"))]
+pub mod simulated;
 pub mod time;
 pub mod xsm;
 

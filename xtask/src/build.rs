@@ -157,7 +157,15 @@ fn build_guest_programs() -> Result<Vec<PathBuf>> {
     const HOST: &str = "x86_64-unknown-linux-gnu";
     let packages = ["dom0-tools", "tests"];
     let mut build = cmd::cargo();
-    build.args(["build", "-q", "--profile", "tools", "--bins", "--target", HOST]);
+    build.args([
+        "build",
+        "-q",
+        "--profile",
+        "tools",
+        "--bins",
+        "--target",
+        HOST,
+    ]);
     for package in packages {
         build.args(["--package", package]);
     }

@@ -1,17 +1,17 @@
 //! A small simulated machine with a dom0 and a guest, each on page tables of its own.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use arch::addr::{GuestVa, Mfn};
 use hypercall_abi::Errno;
 use hypercall_abi::xen::{MmuextOp, MmuextOpArg};
-use hypervisor::domain::{Context, Domain, DomainId, DomainList, Kind};
+use hypervisor::domain::Context;
 use hypervisor::fail::{Args, Fail, Return};
-use hypervisor::host::{Host, host, install};
+use hypervisor::host::host;
 use hypervisor::mm::audit::Difference;
-use hypervisor::mm::{self, AllocFlags, Layout, Memory, PageInfo, PageType, Pte};
-use hypervisor::{console, grant_table, irq, preempt, pv, sched, time};
+use hypervisor::mm::{self, PageType};
+use hypervisor::simulated::{self, context};
+use hypervisor::{grant_table, irq, preempt, pv, sched};
 
 /// Frames of the machine; the first MiB is firmware's.
 pub const FRAMES: u64 = 1024;
@@ -23,8 +23,6 @@ pub const BUFFER_SIZE: usize = 0x4000;
 pub const SELF: u64 = 0x7ff0;
 /// Pages that each domain has besides its four page tables.
 pub const DATA_PAGES: usize = 12;
-
-const RWU: u64 = Pte::P | Pte::RW | Pte::US;
 
 /// The machine's domains.
 pub struct Machine {
@@ -38,31 +36,8 @@ pub struct Machine {
 
 /// A machine that has just been switched on, for this thread.
 pub fn new(vcpus: u32) -> Machine {
-    arch::hosted::reset(FRAMES as usize);
+    simulated::switch_on(simulated::layout(FRAMES));
     arch::hosted::map_guest(BUFFER, BUFFER_SIZE);
-    let ram: Vec<_> = std::iter::once(0x100..FRAMES).collect();
-    let frames: Vec<PageInfo> = (0..FRAMES).map(|_| PageInfo::default()).collect();
-    let m2p: Vec<AtomicU64> = (0..FRAMES).map(|_| AtomicU64::new(0)).collect();
-    install(Host {
-        mm: Memory::new(Layout {
-            frame_table: Box::leak(frames.into_boxed_slice()),
-            m2p: Box::leak(m2p.into_boxed_slice()),
-            ram: ram.clone(),
-            free: ram,
-            nodes: Vec::new(),
-            denied: Vec::new(),
-            hypervisor_l4: [0x1063; 16],
-            physical_bits: 40,
-            machine_map: Vec::new(),
-            m2p_pieces: Vec::new(),
-            dirty: false,
-        }),
-        domains: DomainList::new(),
-        sched: sched::Scheduler::default(),
-        irqs: irq::IrqTable::default(),
-        console: console::Console::default(),
-        time: time::Clock::default(),
-    });
     sched::cpu_up(None);
     let mut machine = Machine {
         domains: Vec::new(),
@@ -80,60 +55,26 @@ pub fn new(vcpus: u32) -> Machine {
 }
 
 fn domain(id: u16, vcpus: u32) -> (Context, Vec<Mfn>) {
-    let shared = host()
-        .mm
-        .alloc_shared_page(DomainId(id), true)
-        .expect("memory");
-    let kind = Kind::Pv(pv::PvDomain::default());
-    let domain = Domain::new(DomainId(id), kind, id == 0, shared.frame());
-    let _ = shared.into_raw();
-    domain.create_vcpus(vcpus).expect("fresh");
-    domain.mem.set_max_pages(256);
-    host().domains.insert(domain.clone()).expect("fresh");
+    let domain = simulated::domain(id, vcpus, 256);
     grant_table::init(&domain, 4, 4, 2).expect("memory");
-    let tables = pages(&domain, 4);
-    let data = pages(&domain, DATA_PAGES);
-    for pair in tables.windows(2) {
-        poke(&domain, pair[0], 0, Pte::new(pair[1], RWU));
-    }
-    for (i, &mfn) in data.iter().take(DATA_PAGES / 2).enumerate() {
-        poke(&domain, tables[3], i, Pte::new(mfn, RWU));
-    }
+    let first = context(&domain, 0);
+    let (tables, data) = simulated::address_space(&first, DATA_PAGES / 2);
+    let unmapped = simulated::pages(&domain, DATA_PAGES - data.len());
     let mut op = MmuextOpArg {
         cmd: MmuextOp::NEW_BASEPTR,
         ..Default::default()
     };
     op.arg1.set_mfn(tables[0].get());
     hypervisor::guest::write(hypercall_abi::GuestHandle::new(BUFFER), 0, &op).expect("mapped");
-    let context = |vcpu: usize| Context {
-        vcpu: domain.vcpus()[vcpu].clone(),
-        domain: domain.clone(),
-    };
     for (n, vcpu) in domain.vcpus().iter().enumerate() {
         finish(Args([BUFFER, 1, 0, SELF, 0, 0]), |args| {
-            mm::do_mmuext_op(&context(n), args)
+            mm::do_mmuext_op(&context(&domain, n), args)
         })
         .expect("the first page tables");
         vcpu.initialised.store(true, Ordering::SeqCst);
         vcpu.down.store(false, Ordering::SeqCst);
     }
-    (context(0), [tables, data].concat())
-}
-
-/// Gives a domain pages.
-pub fn pages(domain: &Arc<Domain>, count: usize) -> Vec<Mfn> {
-    let one = || {
-        host()
-            .mm
-            .alloc_domain_pages(domain, 0, AllocFlags::default())
-    };
-    (0..count).map(|_| one().expect("memory")).collect()
-}
-
-/// Writes an entry as a guest may while the page is no table.
-fn poke(domain: &Domain, table: Mfn, index: usize, entry: Pte) {
-    let page = mm::get_page(table, domain.id).expect("own page");
-    page.frame().write_u64(index * 8, entry.0);
+    (first, [tables, data, unmapped].concat())
 }
 
 /// Puts words into the guest's argument buffer.

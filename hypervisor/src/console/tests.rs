@@ -1,16 +1,12 @@
 //! console_io and input, over the simulated machine.
 
-use alloc::sync::Arc;
-
-use arch::addr::Mfn;
 use hypercall_abi::Errno;
 use hypercall_abi::xen::ConsoleIo;
 
 use super::*;
-use crate::domain::{Context, Domain, DomainId, Kind};
+use crate::domain::Context;
 use crate::fail::{Args, Fail, Return};
-use crate::host::{Host, host, install};
-use crate::pv;
+use crate::simulated;
 
 /// Where the simulated guest keeps its bytes, and how many there are.
 const BUFFER: u64 = 0x10_0000;
@@ -20,27 +16,9 @@ const SIZE: usize = 4096;
 static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
 fn machine() -> [Context; 2] {
-    arch::hosted::reset(4);
+    simulated::switch_on_without_memory(4);
     arch::hosted::map_guest(BUFFER, SIZE);
-    install(Host {
-        mm: Default::default(),
-        domains: Default::default(),
-        sched: Default::default(),
-        irqs: Default::default(),
-        console: Default::default(),
-        time: Default::default(),
-    });
-    [0, 1].map(|id| {
-        let kind = Kind::Pv(pv::PvDomain::default());
-        let frame = arch::hosted::frame(Mfn::new(id.into()));
-        let domain: Arc<Domain> = Domain::new(DomainId(id), kind, id == 0, frame);
-        domain.create_vcpus(1).expect("fresh");
-        host().domains.insert(domain.clone()).expect("fresh");
-        Context {
-            vcpu: domain.vcpus()[0].clone(),
-            domain,
-        }
-    })
+    [0, 1].map(|id| simulated::context(&simulated::domain_without_memory(id, 1), 0))
 }
 
 fn call(cx: &Context, cmd: u32, count: u64, buffer: u64) -> Return {

@@ -2,16 +2,14 @@
 
 use std::vec::Vec;
 
-use core::sync::atomic::AtomicU64;
-
 use arch::frame::RawFrame;
 use hypercall_abi::xen::{Dom0VgaConsoleInfo, XEN_VGATYPE_TEXT_MODE_3};
 use zerocopy::{FromBytes, FromZeros};
 
 use super::*;
-use crate::host::{Host, install};
 use crate::loader::sample::{bzimage, elf, linux_notes};
-use crate::mm::{self, PageInfo, Pte};
+use crate::mm::{self, Pte};
+use crate::simulated;
 
 /// First frame of the ramdisk; the frames from here on are kept from the allocator.
 const RAMDISK: u64 = 0x200;
@@ -19,29 +17,10 @@ const RAMDISK: u64 = 0x200;
 /// A machine of `mib` MiB; the ramdisk's frames lie in the second MiB.
 fn machine(mib: u64) {
     let frames = mib * 256;
-    arch::hosted::reset(frames as usize);
-    let frame_table = (0..frames).map(|_| PageInfo::default()).collect::<Vec<_>>();
-    let m2p = (0..frames).map(|_| AtomicU64::new(0)).collect::<Vec<_>>();
-    let layout = mm::Layout {
-        frame_table: frame_table.leak(),
-        m2p: m2p.leak(),
-        ram: core::iter::once(0x100..frames).collect(),
+    simulated::switch_on(mm::Layout {
         free: core::iter::once(0x400..frames).collect(),
-        nodes: Vec::new(),
-        denied: Vec::new(),
-        hypervisor_l4: [0; 16],
-        physical_bits: 40,
-        machine_map: Vec::new(),
-        m2p_pieces: Vec::new(),
         dirty: true,
-    };
-    install(Host {
-        mm: mm::Memory::new(layout),
-        domains: Default::default(),
-        sched: Default::default(),
-        irqs: Default::default(),
-        console: Default::default(),
-        time: Default::default(),
+        ..simulated::layout(frames)
     });
 }
 

@@ -107,9 +107,10 @@ pub struct Memory {
 /// Frames of the first MiB: firmware's and devices' for all purposes.
 const FIRST_MIB: u64 = 0x100;
 
-impl Default for Memory {
+impl Default for Layout {
+    /// No memory.
     fn default() -> Self {
-        Self::new(Layout {
+        Self {
             frame_table: &[],
             m2p: &[],
             ram: Vec::new(),
@@ -121,7 +122,13 @@ impl Default for Memory {
             machine_map: Vec::new(),
             m2p_pieces: Vec::new(),
             dirty: false,
-        })
+        }
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::new(Layout::default())
     }
 }
 

@@ -1,16 +1,14 @@
 //! A small machine with dom0 and an unprivileged domain, and a page of guest memory for arguments.
 
-use alloc::sync::Arc;
-use core::sync::atomic::AtomicU64;
-
 use hypercall_abi::{Errno, GuestHandle};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use crate::domain::{Context, Domain, DomainId, DomainList, Kind};
+use crate::domain::Context;
 use crate::fail::{Args, Fail, Handler, Return};
-use crate::host::{Host, host, install};
-use crate::mm::{Layout, Memory};
-use crate::{guest, irq, pv, sched, time};
+use crate::guest;
+use crate::host::host;
+use crate::simulated;
+pub use crate::simulated::context;
 
 /// Frames of the machine; the first MiB is firmware's.
 pub const FRAMES: u64 = 1024;
@@ -28,63 +26,16 @@ pub struct Machine {
     pub dom1: Context,
 }
 
-fn leak<T>(make: impl Fn() -> T) -> &'static [T] {
-    Box::leak(
-        (0..FRAMES)
-            .map(|_| make())
-            .collect::<Vec<_>>()
-            .into_boxed_slice(),
-    )
-}
-
 fn domain(id: u16, vcpus: u32) -> Context {
-    let shared = host()
-        .mm
-        .alloc_shared_page(DomainId(id), true)
-        .expect("memory");
-    let kind = Kind::Pv(pv::PvDomain::default());
-    let domain = Domain::new(DomainId(id), kind, id == 0, shared.frame());
-    let _ = shared.into_raw();
-    domain.create_vcpus(vcpus).expect("fresh");
-    domain.mem.set_max_pages(512);
-    host().domains.insert(domain.clone()).expect("fresh");
-    context(&domain, 0)
-}
-
-pub fn context(domain: &Arc<Domain>, vcpu: usize) -> Context {
-    Context {
-        vcpu: domain.vcpus()[vcpu].clone(),
-        domain: domain.clone(),
-    }
+    context(&simulated::domain(id, vcpus, 512), 0)
 }
 
 impl Machine {
     /// Two CPUs in service, dom0 with two vCPUs, domain 1 with one; guest memory full of dirt.
     pub fn new() -> Self {
-        arch::hosted::reset(FRAMES as usize);
+        simulated::switch_on(simulated::layout(FRAMES));
         arch::hosted::map_guest(ARG, (END - ARG) as usize);
         fill(ARG, (END - ARG) as usize);
-        let everything = core::iter::once(0x100..FRAMES).collect::<Vec<_>>();
-        install(Host {
-            mm: Memory::new(Layout {
-                frame_table: leak(Default::default),
-                m2p: leak(|| AtomicU64::new(0)),
-                ram: everything.clone(),
-                free: everything,
-                nodes: Vec::new(),
-                denied: Vec::new(),
-                hypervisor_l4: [0x1063; 16],
-                physical_bits: 40,
-                machine_map: Vec::new(),
-                m2p_pieces: Vec::new(),
-                dirty: false,
-            }),
-            domains: DomainList::new(),
-            sched: sched::Scheduler::default(),
-            irqs: irq::IrqTable::default(),
-            console: Default::default(),
-            time: time::Clock::default(),
-        });
         for cpu in 0..2 {
             host().sched.cpu_up(cpu, 0);
             host().sched.set_apic_id(cpu, cpu as u32 * 2);

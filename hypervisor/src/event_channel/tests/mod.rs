@@ -16,10 +16,9 @@ use hypercall_abi::xen::{DomId, Virq};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::*;
-use crate::domain::{Context, Kind};
 use crate::fail::{Args, Fail, Return};
-use crate::host::{Host, host, install};
-use crate::{pv, time};
+use crate::host::host;
+use crate::simulated::{self, context};
 
 /// Frames of the simulated machine.
 pub const FRAMES: usize = 200;
@@ -28,25 +27,10 @@ const ARG: u64 = 0x10_0000;
 
 /// A fresh machine with domains `0..domains` of `vcpus` vCPUs each; domain n's shared_info is frame n.
 fn machine(domains: u16, vcpus: u32) -> Vec<Arc<Domain>> {
-    arch::hosted::reset(FRAMES);
+    simulated::switch_on_without_memory(FRAMES);
     arch::hosted::map_guest(ARG, 4096);
-    install(Host {
-        mm: Default::default(),
-        domains: Default::default(),
-        sched: Default::default(),
-        irqs: Default::default(),
-        console: Default::default(),
-        time: time::Clock::default(),
-    });
     (0..domains)
-        .map(|id| {
-            let kind = Kind::Pv(pv::PvDomain::default());
-            let frame = arch::hosted::frame(Mfn::new(id.into()));
-            let d = Domain::new(DomainId(id), kind, id == 0, frame);
-            d.create_vcpus(vcpus).expect("fresh");
-            host().domains.insert(d.clone()).expect("fresh");
-            d
-        })
+        .map(|id| simulated::domain_without_memory(id, vcpus))
         .collect()
 }
 
@@ -73,13 +57,6 @@ fn a_timer_that_outlives_its_domain_raises_nothing() {
     send_virq(&vcpu, Virq::TIMER);
     assert!(!virq_bound(&vcpu, Virq::TIMER));
     assert!(stop_polling(&vcpu));
-}
-
-fn context(d: &Arc<Domain>, vcpu: usize) -> Context {
-    Context {
-        vcpu: d.vcpus()[vcpu].clone(),
-        domain: d.clone(),
-    }
 }
 
 /// A hypercall with an argument, as vCPU 0 of `d`.

@@ -114,7 +114,7 @@ fn refusals_have_the_status_of_xen() {
 fn bad_calls_have_the_errors_of_xen() {
     let (d, _) = machine(2, 2);
     let go = |cmd: u64, at: u64, count: u64| {
-        do_grant_table_op(&context(&d[1]), Args([cmd, at, count, 0, 0, 0]))
+        do_grant_table_op(&context(&d[1], 0), Args([cmd, at, count, 0, 0, 0]))
     };
     let is = |result: Return, errno: Errno| assert_eq!(result, Err(Fail::Errno(errno)));
     is(go(99, ARG, 1), Errno::ENOSYS);
@@ -274,7 +274,7 @@ fn long_arrays_are_continued() {
 }
 
 fn dispatch_with(d: &Arc<Domain>, args: Args, units: u32) -> Return {
-    super::super::ops::dispatch(&context(d), args, &Budget::with_units(units))
+    super::super::ops::dispatch(&context(d, 0), args, &Budget::with_units(units))
 }
 
 #[test]

@@ -21,12 +21,10 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 use super::entry::Pin;
 use super::mapping::simulated::MAPPED;
 use super::*;
-use crate::domain::{Context, Kind};
 use crate::fail::{Args, Fail, Return};
 use crate::guest;
-use crate::host::{Host, install};
-use crate::mm::{AllocFlags, Layout, Memory, PageInfo, PageType};
-use crate::{pv, time};
+use crate::mm::{Layout, PageType};
+use crate::simulated::{self, context};
 
 /// Frames of the simulated machine; the first MiB is not usable RAM.
 const FRAMES: u64 = 0x100 + 160;
@@ -37,58 +35,20 @@ const LIST: u64 = ARG + 0x8000;
 
 /// A fresh machine with domains 0..count that own `pages` pages each.
 fn machine(count: u16, pages: usize) -> (Vec<Arc<Domain>>, Vec<Vec<Mfn>>) {
-    arch::hosted::reset(FRAMES as usize);
+    simulated::switch_on(Layout {
+        physical_bits: 46,
+        ..simulated::layout(FRAMES)
+    });
     arch::hosted::map_guest(ARG, 0x1_0000);
     MAPPED.with_borrow_mut(|m| m.clear());
-    let table: Vec<PageInfo> = (0..FRAMES).map(|_| PageInfo::default()).collect();
-    let m2p: Vec<_> = (0..FRAMES).map(|_| Default::default()).collect();
-    install(Host {
-        mm: Memory::new(Layout {
-            frame_table: Box::leak(table.into_boxed_slice()),
-            m2p: Box::leak(m2p.into_boxed_slice()),
-            ram: core::iter::once(0..FRAMES).collect(),
-            free: core::iter::once(0x100..FRAMES).collect(),
-            nodes: Vec::new(),
-            denied: Vec::new(),
-            hypervisor_l4: [0; 16],
-            physical_bits: 46,
-            machine_map: Vec::new(),
-            m2p_pieces: Vec::new(),
-            dirty: false,
-        }),
-        domains: Default::default(),
-        sched: Default::default(),
-        irqs: Default::default(),
-        console: Default::default(),
-        time: time::Clock::default(),
-    });
     (0..count)
         .map(|id| {
-            let kind = Kind::Pv(pv::PvDomain::default());
-            let frame = arch::hosted::frame(Mfn::new(id.into()));
-            let d = Domain::new(DomainId(id), kind, id == 0, frame);
-            d.create_vcpus(2).expect("fresh");
-            d.mem.set_max_pages(pages as u64 + 4);
-            host().domains.insert(d.clone()).expect("fresh");
+            let d = simulated::domain(id, 2, pages as u64 + 4);
             init(&d, 4, 2, 2).expect("memory");
-            let own = (0..pages)
-                .map(|_| {
-                    host()
-                        .mm
-                        .alloc_domain_pages(&d, 0, AllocFlags::default())
-                        .expect("memory")
-                })
-                .collect();
+            let own = simulated::pages(&d, pages);
             (d, own)
         })
         .unzip()
-}
-
-fn context(d: &Arc<Domain>) -> Context {
-    Context {
-        vcpu: d.vcpus()[0].clone(),
-        domain: d.clone(),
-    }
 }
 
 /// A hypercall on an array, continued until it is done; the array as it is afterwards.
@@ -102,7 +62,7 @@ fn call<T: FromBytes + IntoBytes + Immutable>(
     }
     let mut args = Args([op.0.into(), ARG, ops.len() as u64, 0, 0, 0]);
     let result = loop {
-        match do_grant_table_op(&context(d), args) {
+        match do_grant_table_op(&context(d, 0), args) {
             Err(Fail::Continue(next)) => args = next,
             other => break other,
         }

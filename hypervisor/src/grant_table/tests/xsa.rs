@@ -19,13 +19,7 @@ fn xsa_026_a_switch_back_to_version_1_frees_the_status_frames_once() {
 #[test]
 fn xsa_134_swap_before_the_table_was_set_up() {
     let (d, _) = machine(1, 1);
-    let fresh = Domain::new(
-        DomainId(9),
-        Kind::Pv(pv::PvDomain::default()),
-        false,
-        arch::hosted::frame(Mfn::new(50)),
-    );
-    fresh.create_vcpus(1).unwrap();
+    let fresh = simulated::unlisted(9, 1);
     let op = GnttabSwapGrantRef {
         ref_a: 0,
         ref_b: 1,
@@ -256,7 +250,7 @@ fn xsa_236_the_page_is_released_before_the_pin() {
         dev_bus_addr: 0,
         new_addr: 0,
     };
-    let waiting = super::super::map::unmap(&context(&d[0]), &what)
+    let waiting = super::super::map::unmap(&context(&d[0], 0), &what)
         .unwrap()
         .unwrap();
     // Between the two steps both are there, and the version cannot change (XSA-486).
@@ -331,7 +325,7 @@ fn xsa_318_a_continued_copy_does_each_element_once() {
     let mut left = 20;
     loop {
         let budget = Budget::with_units(30);
-        match super::super::ops::dispatch(&context(&d[0]), args, &budget) {
+        match super::super::ops::dispatch(&context(&d[0], 0), args, &budget) {
             Err(Fail::Continue(next)) => {
                 assert!(next.0[2] < left, "progress");
                 left = next.0[2];
@@ -464,7 +458,7 @@ fn xsa_486_an_unmap_counts_in_the_version_of_its_end() {
         dev_bus_addr: 0,
         new_addr: 0,
     };
-    let waiting = super::super::map::unmap(&context(&d[0]), &what)
+    let waiting = super::super::map::unmap(&context(&d[0], 0), &what)
         .unwrap()
         .unwrap();
     // A reserved entry does not keep the version from changing.

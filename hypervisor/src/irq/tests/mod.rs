@@ -20,12 +20,12 @@ use hypercall_abi::xen::DomId;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::*;
-use crate::domain::{Context, Domain, DomainId, Kind};
+use crate::domain::{Context, Domain};
 use crate::event_channel;
 use crate::fail::{Args, Fail, Return};
 use crate::guest;
-use crate::host::{Host, host, install};
-use crate::pv;
+use crate::host::host;
+use crate::simulated;
 
 const ARG: u64 = 0x10_0000;
 const IO_APIC: u64 = 0xfec0_0000;
@@ -34,17 +34,9 @@ const MESSAGES: u32 = 8;
 
 /// A machine with one I/O APIC of 24 pins, eight message irqs, and domains 0 (dom0) and 1.
 fn machine() -> [Arc<Domain>; 2] {
-    arch::hosted::reset(64);
+    simulated::switch_on_without_memory(64);
     arch::hosted::map_guest(ARG, 4096);
     sim::reset();
-    install(Host {
-        mm: Default::default(),
-        domains: Default::default(),
-        sched: Default::default(),
-        irqs: Default::default(),
-        console: Default::default(),
-        time: Default::default(),
-    });
     let mut acpi = Acpi::default();
     acpi.io_apics.push(IoApicEntry {
         id: 0,
@@ -60,27 +52,13 @@ fn machine() -> [Arc<Domain>; 2] {
     sim::write_memory(IO_APIC + 0x10, 23 << 16 | 0x20);
     ioapic::init(&acpi);
     host().irqs.init(&acpi, MESSAGES);
-    let domains = [0, 1].map(|id| {
-        let kind = Kind::Pv(pv::PvDomain::default());
-        let d = Domain::new(
-            DomainId(id),
-            kind,
-            id == 0,
-            arch::hosted::frame(Mfn::new(id.into())),
-        );
-        d.create_vcpus(2).expect("fresh");
-        host().domains.insert(d.clone()).expect("fresh");
-        d
-    });
+    let domains = [0, 1].map(|id| simulated::domain_without_memory(id, 2));
     sim::take_events();
     domains
 }
 
 fn context(d: &Arc<Domain>) -> Context {
-    Context {
-        vcpu: d.vcpus()[0].clone(),
-        domain: d.clone(),
-    }
+    simulated::context(d, 0)
 }
 
 fn errno(result: Return) -> Result<(), Errno> {

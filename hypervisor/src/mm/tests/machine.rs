@@ -1,21 +1,19 @@
 //! A small machine with two PV domains, and the hypercalls as a guest makes them.
 
-use std::boxed::Box;
 use std::cell::Cell;
-use std::sync::Arc;
 use std::vec::Vec;
 
 use arch::addr::{GuestVa, Mfn};
-use core::sync::atomic::AtomicU64;
 use hypercall_abi::Errno;
 use hypercall_abi::xen::{MmuUpdate, MmuextOp, MmuextOpArg};
 use zerocopy::IntoBytes;
 
-use crate::domain::{Context, Domain, DomainId, DomainList, Kind};
+use crate::domain::{Context, Domain};
 use crate::fail::{Args, Fail, Return};
-use crate::host::{Host, host, install};
-use crate::mm::{self, AllocFlags, Layout, Memory, Pte};
-use crate::{irq, pv, sched, time};
+use crate::host::host;
+use crate::mm::{self, Layout, Pte};
+use crate::simulated::{self, context};
+pub use crate::simulated::{RWU, address_space, pages, poke};
 
 /// Frames of the machine; the first MiB is firmware's.
 pub const FRAMES: u64 = 1024;
@@ -25,8 +23,6 @@ pub const BUFFER: u64 = 0x10_0000;
 pub const DEVICE: u64 = 0xfe000;
 /// A device frame that nobody may map.
 pub const DENIED: u64 = 0xfee00;
-/// Present, writable, user: what guests put in upper entries.
-pub const RWU: u64 = Pte::P | Pte::RW | Pte::US;
 
 thread_local! {
     /// The budget of the next hypercalls, in units.
@@ -39,60 +35,19 @@ pub struct Machine {
     pub dom1: Context,
 }
 
-fn leak<T>(n: usize, make: impl Fn() -> T) -> &'static [T] {
-    Box::leak(
-        (0..n)
-            .map(|_| make())
-            .collect::<Vec<_>>()
-            .into_boxed_slice(),
-    )
-}
-
 /// A host with empty lists; `nodes` as in [`Layout`].
 pub fn install_host(nodes: Vec<(core::ops::Range<u64>, u8)>) {
-    arch::hosted::reset(FRAMES as usize);
+    simulated::switch_on(Layout {
+        nodes,
+        denied: core::iter::once(DENIED..DENIED + 1).collect(),
+        ..simulated::layout(FRAMES)
+    });
     arch::hosted::map_guest(BUFFER, 0x4000);
     BUDGET.set(1024);
-    let everything = core::iter::once(0x100..FRAMES).collect::<Vec<_>>();
-    install(Host {
-        mm: Memory::new(Layout {
-            frame_table: leak(FRAMES as usize, Default::default),
-            m2p: leak(FRAMES as usize, || AtomicU64::new(0)),
-            ram: everything.clone(),
-            free: everything,
-            nodes,
-            denied: core::iter::once(DENIED..DENIED + 1).collect(),
-            hypervisor_l4: [0x1063; 16],
-            physical_bits: 40,
-            machine_map: Vec::new(),
-            m2p_pieces: Vec::new(),
-            dirty: false,
-        }),
-        domains: DomainList::new(),
-        sched: sched::Scheduler::default(),
-        irqs: irq::IrqTable::default(),
-        console: crate::console::Console::default(),
-        time: time::Clock::default(),
-    });
 }
 
 fn domain(id: u16) -> Context {
-    let shared = host()
-        .mm
-        .alloc_shared_page(DomainId(id), true)
-        .expect("memory");
-    let domain = Domain::new(
-        DomainId(id),
-        Kind::Pv(pv::PvDomain::default()),
-        id == 0,
-        shared.frame(),
-    );
-    let _ = shared.into_raw();
-    domain.create_vcpus(1).expect("fresh");
-    domain.mem.set_max_pages(512);
-    host().domains.insert(domain.clone()).expect("fresh");
-    let vcpu = domain.vcpus()[0].clone();
-    Context { vcpu, domain }
+    context(&simulated::domain(id, 1, 512), 0)
 }
 
 impl Machine {
@@ -110,41 +65,10 @@ impl Machine {
     }
 }
 
-/// Gives a domain `n` pages.
-pub fn pages(domain: &Arc<Domain>, n: usize) -> Vec<Mfn> {
-    (0..n)
-        .map(|_| {
-            host()
-                .mm
-                .alloc_domain_pages(domain, 0, AllocFlags::default())
-                .expect("memory")
-        })
-        .collect()
-}
-
-/// Writes an entry as the guest does before the page is a table.
-pub fn poke(domain: &Domain, table: Mfn, index: usize, entry: Pte) {
-    let page = mm::get_page(table, domain.id).expect("own page");
-    page.frame().write_u64(index * 8, entry.0);
-}
-
 /// What an entry is.
 pub fn peek(domain: &Domain, table: Mfn, index: usize) -> Pte {
     let page = mm::get_page(table, domain.id).expect("own page");
     Pte(page.frame().read_u64(index * 8))
-}
-
-/// Four table pages linked at index 0 each (L4, L3, L2, L1), and data pages mapped writable from L1 entry 0 on.
-pub fn address_space(cx: &Context, data: usize) -> (Vec<Mfn>, Vec<Mfn>) {
-    let tables = pages(&cx.domain, 4);
-    let data = pages(&cx.domain, data);
-    for pair in tables.windows(2) {
-        poke(&cx.domain, pair[0], 0, Pte::new(pair[1], RWU));
-    }
-    for (i, &mfn) in data.iter().enumerate() {
-        poke(&cx.domain, tables[3], i, Pte::new(mfn, RWU));
-    }
-    (tables, data)
 }
 
 pub fn put<T: IntoBytes + zerocopy::Immutable + ?Sized>(offset: u64, value: &T) -> u64 {

@@ -11,7 +11,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 use super::*;
 use crate::fail::{Args, Fail, Return};
 use crate::guest;
-use crate::host::{Host, install};
+use crate::simulated;
 
 const ARG: u64 = 0x10_0000;
 /// Somewhere else in the guest, for areas that it registers.
@@ -22,18 +22,10 @@ const EVTCHN_PENDING: usize = core::mem::offset_of!(SharedInfo, evtchn_pending);
 
 /// dom0 and domain 1, both up with two vCPUs; vCPU 0 of dom0 runs.
 fn machine() -> (Arc<Domain>, Arc<Domain>) {
-    arch::hosted::reset(64);
+    simulated::switch_on_without_memory(64);
     arch::hosted::map_guest(ARG, 4096);
     arch::sim::reset();
     arch::sim::set_now(1_000);
-    install(Host {
-        mm: Default::default(),
-        domains: Default::default(),
-        sched: Default::default(),
-        irqs: Default::default(),
-        console: Default::default(),
-        time: Default::default(),
-    });
     percpu::with(|b| b.pending.store(0, Ordering::SeqCst));
     let (dom0, domu) = (domain(0, 2), domain(1, 2));
     for d in [&dom0, &domu] {
