@@ -64,7 +64,7 @@ macro_rules! smap_site {
 
 /// One access to guest memory that may fault, numbered for the exception table, which leads to label 29.
 macro_rules! guarded {
-    ($instruction:literal) => {
+    ($instruction:expr) => {
         concat!(
             "22: ",
             $instruction,
@@ -73,36 +73,54 @@ macro_rules! guarded {
     };
 }
 
-/// The instructions of a trap frame's words; the error code is a word more, so what follows it is given its offset.
+/// Stores a trap frame's words: rcx and r11, the error code if there is one, and from `rest` on those of an interrupt frame.
+/// Any of them may be the first on a page that the guest has not mapped.
 macro_rules! put_frame {
-    ($error:literal, $rip:literal, $cs:literal, $rflags:literal, $rsp:literal, $ss:literal) => {
-        concat!(
-            "xor {f:e}, {f:e}\n",
-            smap_site!("0xcb"),
-            "\nmov {t}, [{from} + {rcx}]\n",
-            guarded!("mov [{b}], {t}"),
-            "\nmov {t}, [{from} + {r11}]\n",
-            guarded!("mov [{b} + 8], {t}"),
-            "\n",
-            $error,
-            "\nmov {t}, [{from} + {rip}]\n",
-            guarded!($rip),
-            "\n",
-            guarded!($cs),
-            "\n",
-            guarded!($rflags),
-            "\nmov {t}, [{from} + {rsp}]\n",
-            guarded!($rsp),
-            "\nmovzx {t:e}, word ptr [{from} + {ss}]\n",
-            guarded!($ss),
-            "\n28:\n",
-            smap_site!("0xca"),
-            "\n.pushsection .text.fixup, \"ax\", @progbits\n",
-            "29: mov {f:e}, 1\n",
-            "jmp 28b\n",
-            ".popsection"
-        )
-    };
+    ($va:ident, $frame:ident, $cs:ident, $rflags:ident, rest: $rest:literal $(, error_code: $code:ident)?) => {{
+        let failed: u32;
+        // SAFETY: the destination is outside the hypervisor's slots (checked by the caller), so it can alias nothing of
+        // ours, and a fault on it is fixed up at 29; the frame is only read, at the compiler's offsets.
+        unsafe {
+            asm!(
+                "xor {f:e}, {f:e}",
+                smap_site!("0xcb"),
+                "mov {t}, [{from} + {rcx}]",
+                guarded!("mov [{b}], {t}"),
+                "mov {t}, [{from} + {r11}]",
+                guarded!("mov [{b} + 8], {t}"),
+                $(guarded!(concat!("mov [{b} + 16], {", stringify!($code), "}")),)?
+                "mov {t}, [{from} + {rip}]",
+                guarded!("mov [{b} + {rest}], {t}"),
+                guarded!("mov [{b} + {rest} + 8], {cs}"),
+                guarded!("mov [{b} + {rest} + 16], {rflags}"),
+                "mov {t}, [{from} + {rsp}]",
+                guarded!("mov [{b} + {rest} + 24], {t}"),
+                "movzx {t:e}, word ptr [{from} + {ss}]",
+                guarded!("mov [{b} + {rest} + 32], {t}"),
+                "28:",
+                smap_site!("0xca"),
+                ".pushsection .text.fixup, \"ax\", @progbits",
+                "29: mov {f:e}, 1",
+                "jmp 28b",
+                ".popsection",
+                $($code = in(reg) u64::from($code),)?
+                b = in(reg) $va.get(),
+                from = in(reg) $frame,
+                cs = in(reg) $cs,
+                rflags = in(reg) $rflags,
+                f = out(reg) failed,
+                t = out(reg) _,
+                rest = const $rest,
+                rcx = const offset_of!(TrapFrame, rcx),
+                r11 = const offset_of!(TrapFrame, r11),
+                rip = const offset_of!(TrapFrame, rip),
+                rsp = const offset_of!(TrapFrame, rsp),
+                ss = const offset_of!(TrapFrame, ss),
+                options(nostack)
+            );
+        }
+        failed
+    }};
 }
 
 /// Writes the frame of a trap to a guest's stack: one store for each word and no loop, because every trap of a guest comes
@@ -115,59 +133,10 @@ pub(crate) fn write_trap_frame(
     cs: u64,
     rflags: u64,
 ) -> Result<(), Fault> {
-    let failed: u32;
-    // SAFETY: the destination is outside the hypervisor's slots (checked by the caller), so it can alias nothing of ours,
-    // and a fault on it is fixed up at 29; the frame is only read, at the compiler's offsets.
-    unsafe {
-        if let Some(code) = error_code {
-            asm!(
-                put_frame!(
-                    "mov [{b} + 16], {code}",
-                    "mov [{b} + 24], {t}",
-                    "mov [{b} + 32], {cs_word}",
-                    "mov [{b} + 40], {rflags_word}",
-                    "mov [{b} + 48], {t}",
-                    "mov [{b} + 56], {t}"
-                ),
-                code = in(reg) u64::from(code),
-                b = in(reg) va.get(),
-                from = in(reg) frame,
-                cs_word = in(reg) cs,
-                rflags_word = in(reg) rflags,
-                f = out(reg) failed,
-                t = out(reg) _,
-                rcx = const offset_of!(TrapFrame, rcx),
-                r11 = const offset_of!(TrapFrame, r11),
-                rip = const offset_of!(TrapFrame, rip),
-                rsp = const offset_of!(TrapFrame, rsp),
-                ss = const offset_of!(TrapFrame, ss),
-                options(nostack)
-            );
-        } else {
-            asm!(
-                put_frame!(
-                    "",
-                    "mov [{b} + 16], {t}",
-                    "mov [{b} + 24], {cs_word}",
-                    "mov [{b} + 32], {rflags_word}",
-                    "mov [{b} + 40], {t}",
-                    "mov [{b} + 48], {t}"
-                ),
-                b = in(reg) va.get(),
-                from = in(reg) frame,
-                cs_word = in(reg) cs,
-                rflags_word = in(reg) rflags,
-                f = out(reg) failed,
-                t = out(reg) _,
-                rcx = const offset_of!(TrapFrame, rcx),
-                r11 = const offset_of!(TrapFrame, r11),
-                rip = const offset_of!(TrapFrame, rip),
-                rsp = const offset_of!(TrapFrame, rsp),
-                ss = const offset_of!(TrapFrame, ss),
-                options(nostack)
-            );
-        }
-    }
+    let failed = match error_code {
+        Some(code) => put_frame!(va, frame, cs, rflags, rest: 24, error_code: code),
+        None => put_frame!(va, frame, cs, rflags, rest: 16),
+    };
     if failed == 0 { Ok(()) } else { Err(Fault) }
 }
 
