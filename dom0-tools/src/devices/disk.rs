@@ -1,6 +1,6 @@
 //! Disks: from a specification to a connected backend, and back.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
@@ -15,9 +15,6 @@ use super::layout::{Device, Entries, Kind};
 use super::{domain_by_name, qdisk, script, sharing, xenbus};
 use crate::sys::loopdev::{self, LoopDevice};
 use crate::xenstore::{Client, Transaction};
-
-/// Held while a disk is checked against others and entered, so that two cannot slip in at once.
-const LOCK: &str = "/run/xen/oxen-block.lock";
 
 /// Attaches a disk: when this returns, the backend has opened it.
 ///
@@ -42,6 +39,7 @@ pub fn attach(store: &Client, domid: u32, spec: &DiskSpec) -> Result<Device, Err
         backend_domid,
         devid: spec.vdev.number(),
     };
+    let _lock = super::lock().map_err(fail)?;
     if Device::find(store, domid, Kind::Vbd, device.devid)
         .map_err(|error| fail(error.into()))?
         .is_some()
@@ -106,7 +104,6 @@ fn connect(
     target: Option<&Path>,
 ) -> Result<(), Cause> {
     let local = device.backend_domid == 0;
-    let _lock = local.then(lock).transpose()?;
     if local && let Some(target) = target.filter(|_| spec.script.is_none()) {
         sharing::check(store, target, spec.access, device.domid)?;
     }
@@ -123,7 +120,7 @@ fn connect(
         }
         return Ok(());
     }
-    xenbus::wait_for_backend(device)?;
+    xenbus::wait_for_backend(store, device)?;
     if !local {
         // Its own domain runs what is to be run.
         return Ok(());
@@ -250,22 +247,6 @@ fn entries(device: &Device, spec: &DiskSpec, target: Option<&Path>) -> (Entries,
     (back, front)
 }
 
-fn lock() -> Result<File, Cause> {
-    let path = Path::new(LOCK);
-    let broken = |error| Cause::Target(path.to_owned(), error);
-    if let Some(directory) = path.parent() {
-        fs::create_dir_all(directory).map_err(broken)?;
-    }
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path)
-        .map_err(broken)?;
-    file.lock().map_err(broken)?;
-    Ok(file)
-}
-
 /// Detaches a disk. Not `force`d, the guest is asked and may take its time, or keep it.
 ///
 /// # Errors
@@ -294,7 +275,7 @@ pub(super) fn remove(store: &Client, device: &Device, force: bool) -> Result<(),
         if let Some(path) = own_script.filter(|_| connected || params.is_some()) {
             // As with Xen's tools, a failure here does not bring the disk back.
             if let Err(error) = script::run(store, device, &path, &["remove"], &[]) {
-                eprintln!("warning: {error}");
+                super::warn(&error.to_string());
             }
         } else if let (Some(node), Some(image)) = (node, params) {
             let_go(Path::new(&node), Path::new(&image));

@@ -86,6 +86,13 @@ impl Device {
         )
     }
 
+    /// Where the kernel's backend leaves what went wrong with the device.
+    #[must_use]
+    pub fn troubles(&self) -> String {
+        let inside = self.backend_in_domain();
+        format!("/local/domain/{}/error/{inside}", self.backend_domid)
+    }
+
     /// The device that the tools' directory tells of; `None` without one, or if it is not one.
     ///
     /// # Errors
@@ -170,6 +177,8 @@ impl Device {
             }
         }
 
+        // A device of that number before this one may have left them.
+        tx.rm_if_present(&self.troubles())?;
         tx.rm_if_present(&backend)?;
         tx.mkdir(&backend)?;
         tx.set_perms(&backend, &backends)?;
@@ -208,6 +217,7 @@ impl Device {
         store.transaction(|tx| {
             remove_upwards(tx, &self.frontend(), 2)?;
             remove_upwards(tx, &self.tools(), 3)?;
+            remove_upwards(tx, &self.troubles(), 3)?;
             remove_upwards(tx, &self.backend(), 3)
         })
     }

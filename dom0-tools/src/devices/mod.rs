@@ -20,6 +20,10 @@ mod sharing;
 pub mod vdev;
 mod xenbus;
 
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::Path;
+
 pub use disk_spec::{DiskSpec, SpecError};
 pub use error::{Cause, Error};
 pub use layout::{Device, Kind};
@@ -27,6 +31,9 @@ pub use mac::Mac;
 pub use nic_spec::NicSpec;
 
 use crate::xenstore::Client;
+
+/// Held while a device is checked against others and entered, so that two cannot slip in at once.
+const LOCK: &str = "/run/xen/oxen-block.lock";
 
 /// What was attached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -122,10 +129,33 @@ fn close(store: &Client, device: &Device, force: bool) -> Result<(), Cause> {
     if !ask_to_close(store, device, force)? {
         return Ok(());
     }
-    match xenbus::wait_until_closed(device) {
+    match xenbus::wait_until_closed(store, device) {
         Err(Cause::Timeout(..)) if force => Ok(()),
         other => other,
     }
+}
+
+/// Waits until nobody else attaches a device.
+fn lock() -> Result<File, Cause> {
+    let path = Path::new(LOCK);
+    let broken = |error| Cause::Target(path.to_owned(), error);
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory).map_err(broken)?;
+    }
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .map_err(broken)?;
+    file.lock().map_err(broken)?;
+    Ok(file)
+}
+
+/// Tells whoever started the tool, if there is still somebody: a full disk behind the supervisor's
+/// log must not end it.
+fn warn(message: &str) {
+    let _ = writeln!(std::io::stderr(), "warning: {message}");
 }
 
 /// The number of a domain given by name or number.

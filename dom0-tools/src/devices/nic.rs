@@ -51,6 +51,7 @@ impl Mode {
 /// [`Error`]; then nothing of the interface is left.
 pub fn attach(store: &Client, domid: u32, spec: &NicSpec) -> Result<Device, Error> {
     let unnumbered = |cause: Cause| Error::new("vif", cause);
+    let _lock = super::lock().map_err(unnumbered)?;
     let taken = Device::list(store, domid, Kind::Vif).map_err(|error| unnumbered(error.into()))?;
     let next = taken.last().map_or(0, |device| device.devid + 1);
     let devid = spec.devid.unwrap_or(next);
@@ -98,7 +99,7 @@ fn connect(store: &Client, device: &Device, spec: &NicSpec) -> Result<(), Cause>
     let nets = addresses(spec)?;
     let (back, front, read_only) = entries(device, spec, mac, &bridge);
     store.transaction(|tx| device.write(tx, &back, &front, &read_only))?;
-    xenbus::wait_for_backend(device)?;
+    xenbus::wait_for_backend(store, device)?;
     if !local {
         return Ok(());
     }
@@ -250,10 +251,10 @@ fn join_bridge(
 fn filtered(done: std::io::Result<()>, name: &str) -> Result<(), Cause> {
     match done {
         Err(error) if firewall::is_absent(&error) => {
-            eprintln!(
-                "warning: {name}: the guest may use any address: the kernel has no packet filters \
-                 for it ({error})"
-            );
+            super::warn(&format!(
+                "{name}: the guest may use any address: the kernel has no packet filters for it \
+                 ({error})"
+            ));
             Ok(())
         }
         other => other.map_err(network(&format!("packet filters of {name}"))),
@@ -440,10 +441,10 @@ pub(super) fn remove(store: &Client, device: &Device, force: bool) -> Result<(),
             let arguments = ["offline", "type_if=vif"];
             // As with Xen's tools, a failure here does not bring the interface back.
             if let Err(error) = script::run(store, device, &path, &arguments, &environment) {
-                eprintln!("warning: {error}");
+                super::warn(&error.to_string());
             }
         } else if let Err(error) = firewall::release(&table(device)) {
-            eprintln!("warning: packet filters of {}: {error}", interface(device));
+            super::warn(&format!("packet filters of {}: {error}", interface(device)));
         }
     }
     device.erase(store)?;

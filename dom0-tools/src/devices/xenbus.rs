@@ -25,30 +25,35 @@ pub fn state(store: &Client, directory: &str) -> Result<Option<XenbusState>, xen
 ///
 /// # Errors
 /// [`Cause::Backend`] if it gave up, [`Cause::Timeout`].
-pub fn wait_for_backend(device: &Device) -> Result<(), Cause> {
+pub fn wait_for_backend(store: &Client, device: &Device) -> Result<(), Cause> {
     let ready = |state: Option<XenbusState>| {
         let passed = XenbusState::INITWAIT..=XenbusState::CONNECTED;
         state.is_some_and(|state| passed.contains(&state))
     };
-    wait(device, "the backend", ready)
+    wait(store, device, "the backend", true, ready)
 }
 
-/// Waits until the backend is done with the device.
+/// Waits until the backend is done with the device. What it complained of until then, and a guest
+/// can have it complain of anything, does not matter any more.
 ///
 /// # Errors
 /// [`Cause::Timeout`].
-pub fn wait_until_closed(device: &Device) -> Result<(), Cause> {
+pub fn wait_until_closed(store: &Client, device: &Device) -> Result<(), Cause> {
     let closed = |state: Option<_>| state.is_none_or(|state| state == XenbusState::CLOSED);
-    wait(device, "closing", closed)
+    wait(store, device, "closing", false, closed)
 }
 
+/// Waits for a state. `opening` says that a backend that closes has given up; one that is to
+/// close does as it was told.
 fn wait(
+    store: &Client,
     device: &Device,
     what: &'static str,
+    opening: bool,
     enough: impl Fn(Option<XenbusState>) -> bool,
 ) -> Result<(), Cause> {
-    // A connection of its own: events of other watches stay with their owners.
-    let store = Client::open()?;
+    // Events of other watches stay with their owners.
+    let store = store.another()?;
     let backend = device.backend();
     store.watch(&format!("{backend}/state"), "state")?;
     let end = Instant::now() + PATIENCE;
@@ -57,13 +62,13 @@ fn wait(
         if enough(seen) {
             return Ok(());
         }
-        let gave_up = seen.is_some_and(|state| state >= XenbusState::CLOSING);
+        let gave_up = opening && seen.is_some_and(|state| state >= XenbusState::CLOSING);
         if gave_up && let Some(words) = complaint(&store, device)? {
             return Err(Cause::Backend(words));
         }
         let left = end.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            if let Some(words) = complaint(&store, device)? {
+            if opening && let Some(words) = complaint(&store, device)? {
                 return Err(Cause::Backend(words));
             }
             return Err(Cause::Timeout(what, describe(&store, device, seen)));
@@ -102,23 +107,21 @@ fn name(state: Option<XenbusState>) -> &'static str {
     }
 }
 
-/// What the kernel's backend, or a hotplug script, wrote about its troubles.
+/// What the kernel's backend, or a hotplug script, wrote about its troubles. The guest has a part
+/// in the words: no control characters of its are shown on a terminal.
 ///
 /// # Errors
 /// Those of xenstore.
 pub fn complaint(store: &Client, device: &Device) -> Result<Option<String>, xenstore::Error> {
     let backend = device.backend();
-    let kernels = format!(
-        "/local/domain/{}/error/{}/error",
-        device.backend_domid,
-        device.backend_in_domain()
-    );
+    let kernels = format!("{}/error", device.troubles());
     for path in [format!("{backend}/hotplug-error"), kernels] {
         if let Some(words) = store
             .try_read_string(&path)?
             .filter(|words| !words.is_empty())
         {
-            return Ok(Some(words));
+            let shown = |letter: char| if letter.is_control() { '?' } else { letter };
+            return Ok(Some(words.chars().map(shown).collect()));
         }
     }
     Ok(None)

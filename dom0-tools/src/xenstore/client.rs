@@ -105,7 +105,15 @@ pub struct Event {
 #[derive(Debug)]
 pub struct Client {
     fd: OwnedFd,
+    way: Option<Way>,
     state: RefCell<State>,
+}
+
+/// How a client came to its connection.
+#[derive(Clone, Debug)]
+enum Way {
+    Socket(PathBuf),
+    Device(PathBuf),
 }
 
 #[derive(Debug, Default)]
@@ -142,8 +150,8 @@ impl Client {
             Err(error) => error,
         };
         for device in DEVICES {
-            if let Ok(file) = OpenOptions::new().read(true).write(true).open(device) {
-                return Ok(Self::over(file.into()));
+            if let Ok(client) = Self::device(Path::new(device)) {
+                return Ok(client);
             }
         }
         Err(refused)
@@ -155,7 +163,10 @@ impl Client {
     /// [`Error::NoDaemon`].
     pub fn connect(path: &Path) -> Result<Self, Error> {
         match UnixStream::connect(path) {
-            Ok(stream) => Ok(Self::over(stream.into())),
+            Ok(stream) => Ok(Self {
+                way: Some(Way::Socket(path.to_owned())),
+                ..Self::over(stream.into())
+            }),
             Err(error) => Err(Error::NoDaemon(path.to_owned(), error)),
         }
     }
@@ -166,7 +177,10 @@ impl Client {
     /// [`Error::NoDaemon`].
     pub fn device(path: &Path) -> Result<Self, Error> {
         match OpenOptions::new().read(true).write(true).open(path) {
-            Ok(file) => Ok(Self::over(File::into(file))),
+            Ok(file) => Ok(Self {
+                way: Some(Way::Device(path.to_owned())),
+                ..Self::over(File::into(file))
+            }),
             Err(error) => Err(Error::NoDaemon(path.to_owned(), error)),
         }
     }
@@ -175,7 +189,20 @@ impl Client {
     pub fn over(fd: OwnedFd) -> Self {
         Self {
             fd,
+            way: None,
             state: RefCell::default(),
+        }
+    }
+
+    /// A connection of its own to the same daemon: events of watches stay with their owners.
+    ///
+    /// # Errors
+    /// [`Error::NoDaemon`].
+    pub fn another(&self) -> Result<Self, Error> {
+        match &self.way {
+            Some(Way::Socket(path)) => Self::connect(path),
+            Some(Way::Device(path)) => Self::device(path),
+            None => Self::open(),
         }
     }
 
@@ -365,7 +392,7 @@ impl Client {
     }
 
     /// The next event; waits for it, at most `timeout`, for ever with `None`. `None` is returned
-    /// when the time is over.
+    /// when the time is over, or a signal came.
     ///
     /// # Errors
     /// [`Error::Io`] if the connection breaks.
