@@ -142,6 +142,35 @@ fn transactions_of_many_clients_lose_nothing() {
     assert_eq!(daemon.client().read_string("/count").unwrap(), "400");
 }
 
+/// Time of a processor that a process has used, in ticks.
+fn ticks(child: &Child) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+#[test]
+fn without_descriptors_new_clients_wait_and_old_ones_are_served() {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+    let daemon = Daemon::start("descriptors");
+    let first = daemon.client();
+    first.write("/a", "b").unwrap();
+    let few = Rlimit {
+        current: Some(24),
+        maximum: Some(24),
+    };
+    prlimit(Some(Pid::from_child(&daemon.child)), Resource::Nofile, few).unwrap();
+    let many: Vec<Client> = (0..40).map(|_| daemon.client()).collect();
+    let before = ticks(&daemon.child);
+    std::thread::sleep(Duration::from_secs(1));
+    let used = ticks(&daemon.child) - before;
+    assert!(used < 30, "{used} ticks of a second without anything to do");
+    assert_eq!(first.read_string("/a").unwrap(), "b");
+    drop(many);
+    assert_eq!(daemon.client().read_string("/a").unwrap(), "b");
+}
+
 #[test]
 fn a_live_update_keeps_connections_watches_and_transactions() {
     let daemon = Daemon::start("update");

@@ -157,7 +157,17 @@ fn connect(store: &Client, which: Which, patience: Duration) -> Result<Option<Ow
     }
 }
 
+/// Whether a path is that of a pseudo terminal, the only thing that a daemon names there. The node
+/// may be a guest's, for consoles other than the first.
+fn is_terminal_path(path: &str) -> bool {
+    let number = path.strip_prefix("/dev/pts/").unwrap_or_default();
+    !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 fn open_terminal(path: &str) -> io::Result<OwnedFd> {
+    if !is_terminal_path(path) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
     let file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -276,6 +286,25 @@ impl Drop for Keyboard {
     fn drop(&mut self) {
         if let Some((terminal, before)) = &self.terminal {
             terminal::restore(terminal, before);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_pseudo_terminals_are_opened() {
+        assert!(is_terminal_path("/dev/pts/0") && is_terminal_path("/dev/pts/123"));
+        for path in [
+            "/dev/pts/",
+            "/dev/pts/../sda",
+            "/dev/sda",
+            "",
+            "/dev/pts/1/x",
+        ] {
+            assert!(!is_terminal_path(path), "{path}");
         }
     }
 }

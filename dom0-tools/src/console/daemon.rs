@@ -8,9 +8,9 @@ use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hypercall_abi::domctl::XEN_DOMINF_DYING;
@@ -29,6 +29,7 @@ use super::viewers::Viewer;
 use crate::hypercall::Interface;
 use crate::sys::evtchn::Evtchn;
 use crate::sys::gntdev::Gntdev;
+use crate::sys::{limits, log};
 use crate::xenstore::{self, Client};
 
 /// Output nobody has seen that is kept, if xenstore says nothing else (libxl's default too).
@@ -55,23 +56,21 @@ pub struct Options {
     pub socket: PathBuf,
 }
 
-static VERBOSE: OnceLock<bool> = OnceLock::new();
+static LOG: Mutex<Option<log::Log>> = Mutex::new(None);
 
 /// Whether messages go to standard error too.
 pub fn set_verbose(verbose: bool) {
-    // Set once, by the program.
-    let _ = VERBOSE.set(verbose);
+    with_log(|log| log.stderr = verbose);
 }
 
 /// Tells the administrator: the system's log, and standard error if that is wanted.
 pub fn warn(message: &str) {
-    const DAEMON_WARNING: u8 = 3 << 3 | 4;
-    if VERBOSE.get().copied().unwrap_or(false) {
-        eprintln!("xenconsoled: {message}");
-    }
-    let line = format!("<{DAEMON_WARNING}>xenconsoled: {message}");
-    // Without a system log there is nobody to tell.
-    let _ = UnixDatagram::unbound().and_then(|socket| socket.send_to(line.as_bytes(), "/dev/log"));
+    with_log(|log| log.line(message));
+}
+
+fn with_log(then: impl FnOnce(&mut log::Log)) {
+    let mut log = LOG.lock().unwrap_or_else(PoisonError::into_inner);
+    then(log.get_or_insert_with(|| log::Log::quiet("xenconsoled")));
 }
 
 /// A connection that has not said yet which console it wants.
@@ -100,7 +99,7 @@ struct Daemon {
 /// # Errors
 /// What keeps it from starting.
 pub fn run(options: Options, ready: impl FnOnce()) -> anyhow::Result<()> {
-    raise_file_limit();
+    limits::raise_file_limit();
     let mut daemon = Daemon::start(options)?;
     daemon.enumerate();
     ready();
@@ -527,26 +526,4 @@ fn signal_pipe(signals: &[i32]) -> io::Result<UnixStream> {
 fn drain(mut stream: &UnixStream) {
     let mut bytes = [0; 64];
     while stream.read(&mut bytes).is_ok_and(|read| read > 0) {}
-}
-
-/// Three open files per guest, and there may be 32,752 of them.
-fn raise_file_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    const WANTED: u64 = 100_000;
-    let now = getrlimit(Resource::Nofile);
-    if now.current.is_some_and(|now| now < WANTED) {
-        let most = now.maximum.map_or(WANTED, |most| most.max(WANTED));
-        let wanted = Rlimit {
-            current: Some(WANTED),
-            maximum: Some(most),
-        };
-        if setrlimit(Resource::Nofile, wanted).is_err() {
-            let within = Rlimit {
-                current: now.maximum,
-                maximum: now.maximum,
-            };
-            // Then there are fewer: most hosts do not need as many.
-            let _ = setrlimit(Resource::Nofile, within);
-        }
-    }
 }

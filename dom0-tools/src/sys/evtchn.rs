@@ -11,9 +11,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt as _;
 
 use hypercall_abi::linux::evtchn::{
-    IOCTL_EVTCHN_BIND_INTERDOMAIN, IOCTL_EVTCHN_BIND_UNBOUND_PORT, IOCTL_EVTCHN_BIND_VIRQ,
-    IOCTL_EVTCHN_NOTIFY, IOCTL_EVTCHN_UNBIND, IoctlEvtchnBindInterdomain,
-    IoctlEvtchnBindUnboundPort, IoctlEvtchnBindVirq, IoctlEvtchnNotify, IoctlEvtchnUnbind,
+    IOCTL_EVTCHN_BIND_INTERDOMAIN, IOCTL_EVTCHN_BIND_VIRQ, IOCTL_EVTCHN_NOTIFY,
+    IOCTL_EVTCHN_UNBIND, IoctlEvtchnBindInterdomain, IoctlEvtchnBindVirq, IoctlEvtchnNotify,
+    IoctlEvtchnUnbind,
 };
 use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, ioctl};
 use zerocopy::{Immutable, IntoBytes};
@@ -89,17 +89,6 @@ impl Evtchn {
             remote_port: port,
         };
         self.call(IOCTL_EVTCHN_BIND_INTERDOMAIN, argument)
-    }
-
-    /// Makes a port that another domain may bind.
-    ///
-    /// # Errors
-    /// What the hypervisor refuses.
-    pub fn bind_unbound(&self, domid: u32) -> io::Result<u32> {
-        let argument = IoctlEvtchnBindUnboundPort {
-            remote_domain: domid,
-        };
-        self.call(IOCTL_EVTCHN_BIND_UNBOUND_PORT, argument)
     }
 
     /// Binds a virtual interrupt.

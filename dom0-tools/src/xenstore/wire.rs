@@ -86,11 +86,6 @@ impl Assembler {
         }
     }
 
-    /// Whether a message has begun and is not whole.
-    pub fn is_partial(&self) -> bool {
-        self.have > 0
-    }
-
     /// The bytes of the message under way.
     pub fn partial(&self) -> Vec<u8> {
         let mut bytes = self.header[..self.have].to_vec();
@@ -368,7 +363,7 @@ mod tests {
                 }
             }
             assert_eq!(got, [message(), message()], "pieces of {size}");
-            assert!(!assembler.is_partial());
+            assert!(assembler.partial().is_empty());
         }
     }
 

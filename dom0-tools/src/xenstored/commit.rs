@@ -58,6 +58,14 @@ impl<P: Platform> Server<P> {
         if !call.who.privileged {
             self.check_ledger(call, &outcome.ledger)?;
         }
+        let mut pinned = Vec::new();
+        for (path, touch) in transaction.changes() {
+            if touch.removed || touch.value {
+                pinned.extend(self.pinned(call, path, touch.removed));
+            }
+        }
+        self.room_for_pinned(call, &pinned)?;
+        self.charge_pinned(call, pinned);
         let generation = self.generation;
         for (domid, (nodes, bytes)) in &outcome.ledger.0 {
             self.domains.charge(*domid, *nodes, *bytes, generation);

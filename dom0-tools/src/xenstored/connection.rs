@@ -151,11 +151,6 @@ impl Connection {
         self.queued
     }
 
-    /// Whether anything waits.
-    pub fn has_output(&self) -> bool {
-        !self.out.is_empty()
-    }
-
     /// What waits, message by message; the first without what has been delivered of it.
     pub fn output(&self) -> impl Iterator<Item = &[u8]> {
         let sent = self.sent;
@@ -268,7 +263,7 @@ mod tests {
         let left: Vec<_> = connection.output().collect();
         assert_eq!(left, [&b"st"[..], b"second"]);
         assert_eq!(connection.delivered(8), 11);
-        assert!(!connection.has_output() && connection.queued() == 0);
+        assert!(connection.output().next().is_none() && connection.queued() == 0);
         assert!(!connection.has_event(b"first"));
     }
 

@@ -1,6 +1,6 @@
 //! The program: sockets, rings, signals, and the loop that serves them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, BufRead as _, IoSlice, Read as _, Write as _};
 use std::mem::MaybeUninit;
@@ -16,13 +16,16 @@ use clap::Parser as _;
 use rustix::event::{Timespec, epoll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use crate::sys::log::Log;
+use crate::sys::{file, limits};
 use crate::xenstore::client;
 
 use super::connection::ConnId;
 use super::control::{Update, update_reply};
-use super::log::Log;
 use super::options::Options;
-use super::server::{Broken, Server};
+use super::platform::Platform as _;
+use super::rings::{self, Rings};
+use super::server::Server;
 use super::state::{self, Descriptors};
 use super::xen::{self, Xen};
 
@@ -32,6 +35,7 @@ const CHILD: &str = "XENSTORED_DAEMON";
 const SOCKET: &str = "socket";
 const SOCKET_READ_ONLY: &str = "socket_ro";
 const STATE: &str = "state";
+const STATE_NEW: &str = "state.new";
 /// Where C xenstored leaves its state for a live update, if it is the one that becomes us.
 const STATE_OF_C: &str = "/var/lib/xenstored/state_dump";
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
@@ -44,8 +48,6 @@ const SIGNALS: u64 = 2;
 const CONNECTIONS: u64 = 16;
 /// Bytes read from a socket at a time.
 const CHUNK: usize = 16 * 1024;
-/// Messages taken from one ring before others get their turn.
-const TURN: usize = 16;
 /// Pieces written to a socket at a time.
 const PIECES: usize = 32;
 /// A socket's client that takes nothing is let go at this many bytes.
@@ -53,6 +55,10 @@ const BACKLOG_MAX: usize = 64 << 20;
 /// The state is saved when nothing has changed for the first, and after the second at the latest.
 const QUIET: Duration = Duration::from_millis(50);
 const LATEST: Duration = Duration::from_millis(500);
+/// How long new clients are not listened to when there are no descriptors for them.
+const DEAF: Duration = Duration::from_secs(1);
+/// Saving takes at most one part in so many of the time, however often guests change something.
+const SHARE: u32 = 20;
 
 /// Runs the daemon.
 pub fn main() -> ExitCode {
@@ -114,6 +120,7 @@ fn settle() -> Result<(), String> {
 }
 
 fn serve(options: &Options) -> Result<(), String> {
+    limits::raise_file_limit();
     let mut daemon = Daemon::start(options)?;
     if let Some(path) = &options.pid_file {
         let text = format!("{}\n", std::process::id());
@@ -136,14 +143,15 @@ struct Daemon {
     listener: UnixListener,
     signals: UnixStream,
     sockets: BTreeMap<ConnId, Socket>,
-    /// Rings in which something may be to do.
-    active: BTreeSet<u32>,
-    /// Rings with requests that are not taken yet, because the domain has too much under way.
-    held_back: BTreeSet<u32>,
+    rings: Rings,
     directory: PathBuf,
     /// Since when something is not saved, and when that last changed.
     unsaved: Option<(Instant, Instant)>,
     saved_generation: u64,
+    /// For how long nothing must have changed before the state is saved again.
+    pause: Duration,
+    /// Since when new clients are not listened to, for want of descriptors.
+    deaf: Option<Instant>,
     stop: bool,
 }
 
@@ -162,7 +170,7 @@ impl Daemon {
         let config = options.config()?;
         let directory = client::run_directory();
         fs::create_dir_all(&directory).map_err(|e| format!("{}: {e}", directory.display()))?;
-        let log = Log::on_terminal();
+        let log = Log::on_terminal("xenstored");
         let now = Instant::now();
 
         // A live update's state names descriptors; one that was left behind names none of ours.
@@ -175,16 +183,21 @@ impl Daemon {
             Some(bytes) => state::descriptors(bytes).map_err(|e| format!("live update: {e}"))?,
             None => Descriptors::default(),
         };
+        let mut ours = xen::adopt(descriptors.all());
+        let mut take = |fd: Option<i32>| fd.and_then(|fd| ours.remove(&fd));
+        let (listener, evtchn) = (take(descriptors.listener), take(descriptors.evtchn));
         let xen = if options.no_domain_init {
             Xen::none(log)
         } else {
-            Xen::open(log, descriptors.evtchn.and_then(xen::adopt))?
+            Xen::open(log, evtchn)?
         };
         let mut server = Server::new(xen, config.clone(), now);
         let mut inherited = BTreeMap::new();
         if let Some(bytes) = &live {
-            inherited = state::restore(&mut server, bytes, true)
+            let sockets = state::restore(&mut server, bytes, true)
                 .map_err(|error| format!("live update: {error}"))?;
+            let sockets = sockets.into_iter();
+            inherited = sockets.map(|(conn, fd)| (conn, ours.remove(&fd))).collect();
             server.log("live-update: state read");
         } else if let Some(bytes) = left_state(&directory, options.fresh) {
             match state::restore(&mut server, &bytes, false) {
@@ -211,7 +224,7 @@ impl Daemon {
             server.platform.notify(0);
         }
         server.trace_to(options.trace_file.as_deref());
-        let listener = match descriptors.listener.and_then(xen::adopt) {
+        let listener = match listener {
             Some(fd) => UnixListener::from(fd),
             None => listen(&directory)?,
         };
@@ -223,7 +236,7 @@ impl Daemon {
         server: Server<Xen>,
         listener: UnixListener,
         directory: PathBuf,
-        inherited: BTreeMap<ConnId, i32>,
+        inherited: BTreeMap<ConnId, Option<OwnedFd>>,
     ) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
@@ -248,36 +261,35 @@ impl Daemon {
             listener,
             signals,
             sockets: BTreeMap::new(),
-            active: BTreeSet::new(),
-            held_back: BTreeSet::new(),
+            rings: Rings::default(),
             directory,
             unsaved: None,
             saved_generation: 0,
+            pause: QUIET,
+            deaf: None,
             stop: false,
         };
         for (conn, fd) in inherited {
-            match xen::adopt(fd) {
+            match fd {
                 Some(fd) => daemon.add_socket(conn, UnixStream::from(fd))?,
                 None => daemon.server.disconnect(conn),
             }
         }
         // Whatever came while nobody looked.
-        daemon.active = daemon
-            .server
-            .connections()
-            .filter_map(|(_, connection)| connection.ring)
-            .collect();
+        let connections = daemon.server.connections();
+        let domains: Vec<u32> = connections.filter_map(|(_, c)| c.ring).collect();
         daemon.server.domains_changed();
-        for domid in &daemon.active {
+        for domid in &domains {
             daemon.server.platform.notify(*domid);
         }
+        daemon.rings.wake(domains);
         Ok(daemon)
     }
 
     fn run(&mut self) -> Result<(), String> {
         let mut buffer = [MaybeUninit::<epoll::Event>::uninit(); 64];
         // A live update's answer, and what else its forerunner had not sent: nobody may be there to wake us for it.
-        self.serve_rings();
+        self.rings.serve(&mut self.server);
         self.deliver();
         while !self.stop {
             let timeout = self.timeout();
@@ -295,8 +307,11 @@ impl Daemon {
                     what => self.socket_ready(ConnId(what - CONNECTIONS), flags),
                 }
             }
+            if self.deaf.is_some_and(|since| since.elapsed() >= DEAF) {
+                self.listen_again();
+            }
             self.server.expire();
-            self.serve_rings();
+            self.rings.serve(&mut self.server);
             self.deliver();
             if let Some(update) = self.server.take_update() {
                 self.live_update(&update);
@@ -309,14 +324,18 @@ impl Daemon {
     }
 
     /// How long nothing need be done unless something happens.
-    fn timeout(&self) -> Option<Timespec> {
+    fn timeout(&mut self) -> Option<Timespec> {
+        let ready = self.rings.ready(&mut self.server);
         let mut least = self.server.tick();
         let mut at_most = |time: Duration| least = Some(least.map_or(time, |t| t.min(time)));
-        if self.ring_work() {
+        if ready {
             at_most(Duration::ZERO);
         }
         if self.unsaved.is_some() {
-            at_most(QUIET);
+            at_most(self.pause);
+        }
+        if self.deaf.is_some() {
+            at_most(DEAF);
         }
         least.map(|time| Timespec {
             tv_sec: time.as_secs() as i64,
@@ -324,18 +343,34 @@ impl Daemon {
         })
     }
 
-    /// Whether a ring has something that can be done now, not later.
-    fn ring_work(&self) -> bool {
-        !self.active.is_empty()
-    }
-
     fn accept(&mut self) {
-        while let Ok((stream, _)) = self.listener.accept() {
-            let conn = self.server.connect();
-            if self.add_socket(conn, stream).is_err() {
-                self.server.disconnect(conn);
+        loop {
+            match self.listener.accept() {
+                Ok((stream, _)) => {
+                    let conn = self.server.connect();
+                    if self.add_socket(conn, stream).is_err() {
+                        self.server.disconnect(conn);
+                    }
+                }
+                Err(error) if retry(&error) => return,
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    // Those who wait stay in the queue, which would wake us for ever.
+                    let why = format!("no new clients for now: {error}");
+                    self.server.log(&why);
+                    let _ = epoll::delete(&self.epoll, &self.listener);
+                    self.deaf = Some(Instant::now());
+                    return;
+                }
             }
         }
+    }
+
+    /// Listens to new clients again, when a descriptor was freed or some time has passed.
+    fn listen_again(&mut self) {
+        let data = epoll::EventData::new_u64(LISTENER);
+        let added = epoll::add(&self.epoll, &self.listener, data, epoll::EventFlags::IN);
+        self.deaf = added.err().map(|_| Instant::now());
     }
 
     fn add_socket(&mut self, conn: ConnId, stream: UnixStream) -> io::Result<()> {
@@ -356,6 +391,9 @@ impl Daemon {
             let _ = epoll::delete(&self.epoll, &socket.stream);
         }
         self.server.disconnect(conn);
+        if self.deaf.is_some() {
+            self.listen_again();
+        }
     }
 
     fn socket_ready(&mut self, conn: ConnId, flags: epoll::EventFlags) {
@@ -435,112 +473,19 @@ impl Daemon {
     fn take_events(&mut self) -> Result<(), String> {
         let events = self.server.platform.take_events();
         let (domains, changed) = events.map_err(|error| format!("event channels: {error}"))?;
-        self.active.extend(domains);
+        self.rings.wake(domains);
         if changed {
             self.server.domains_changed();
         }
         Ok(())
     }
 
-    /// Takes requests from rings, in turns, and gives them what they are owed.
-    fn serve_rings(&mut self) {
-        for domid in std::mem::take(&mut self.active) {
-            let Some(conn) = self.server.ring_of(domid) else {
-                continue;
-            };
-            self.write_ring(domid, conn);
-            if self.read_ring(domid, conn) {
-                self.active.insert(domid);
-            }
-        }
-    }
-
-    /// Says whether more could be taken at once. What has to wait because the domain has too
-    /// much under way is looked at again when something was delivered, or at the next tick.
-    fn read_ring(&mut self, domid: u32, conn: ConnId) -> bool {
-        let mut bytes = [0; CHUNK / 4];
-        let mut taken = false;
-        let mut more = false;
-        for _ in 0..2 * TURN {
-            if !self.server.platform.has_requests(domid) {
-                more = false;
-                break;
-            }
-            let wants = self.server.may_take(conn).min(bytes.len());
-            if wants == 0 {
-                self.held_back.insert(domid);
-                more = false;
-                break;
-            }
-            let piece = bytes.get_mut(..wants).unwrap_or(&mut []);
-            match self.server.platform.take(domid, piece) {
-                Ok(0) => break,
-                Ok(count) => {
-                    taken = true;
-                    more = true;
-                    let piece = bytes.get(..count).unwrap_or(&[]);
-                    self.server.input(conn, piece);
-                }
-                Err(_) => {
-                    self.server.ignore(conn, Broken::Indices);
-                    return false;
-                }
-            }
-        }
-        if taken {
-            self.server.platform.notify(domid);
-        }
-        more
-    }
-
-    fn write_ring(&mut self, domid: u32, conn: ConnId) {
-        let mut written = false;
-        loop {
-            let Some(connection) = self.server.connection(conn) else {
-                return;
-            };
-            let Some(piece) = connection.output().next() else {
-                break;
-            };
-            let wanted = piece.len();
-            match self.server.platform.put(domid, piece) {
-                Ok(0) => break,
-                Ok(count) => {
-                    written = true;
-                    self.server.delivered(conn, count);
-                    if count < wanted {
-                        break;
-                    }
-                }
-                Err(_) => {
-                    self.server.ignore(conn, Broken::Indices);
-                    return;
-                }
-            }
-        }
-        if written {
-            self.server.platform.notify(domid);
-        }
-    }
-
     fn deliver(&mut self) {
-        let mut delivered = false;
         for conn in self.server.take_dirty() {
-            delivered = true;
             match self.server.connection(conn).map(|c| c.ring) {
-                Some(Some(domid)) => self.write_ring(domid, conn),
+                Some(Some(domid)) => rings::write(&mut self.server, domid, conn),
                 Some(None) => self.write_socket(conn),
                 None => {}
-            }
-        }
-        if delivered || self.server.tick().is_some() {
-            // What was held back may be taken now.
-            for domid in std::mem::take(&mut self.held_back) {
-                match self.server.ring_of(domid) {
-                    Some(conn) if self.server.may_take(conn) > 0 => self.active.insert(domid),
-                    Some(_) => self.held_back.insert(domid),
-                    None => false,
-                };
             }
         }
     }
@@ -566,7 +511,7 @@ impl Daemon {
             self.unsaved = Some((first, now));
         }
         if let Some((first, last)) = self.unsaved
-            && (now - last >= QUIET || now - first >= LATEST)
+            && (now - last >= self.pause || now - first >= self.pause.max(LATEST))
         {
             self.save();
         }
@@ -575,12 +520,18 @@ impl Daemon {
     /// Leaves the state where a restarted daemon finds it.
     fn save(&mut self) {
         self.unsaved = None;
+        let began = Instant::now();
         let mut bytes = boot_id().into_bytes();
         bytes.push(0);
         bytes.extend(state::save(&self.server, &Descriptors::default(), None));
-        if let Err(error) = put_file(&self.directory.join(STATE), &bytes) {
+        if let Err(error) = file::replace(
+            &self.directory.join(STATE),
+            &self.directory.join(STATE_NEW),
+            &bytes,
+        ) {
             self.server.log(&format!("cannot save the state: {error}"));
         }
+        self.pause = pause_after(began.elapsed());
     }
 
     /// Becomes another program that goes on with everything. Comes back only if that fails.
@@ -603,7 +554,7 @@ impl Daemon {
         let reply = (update.conn, update_reply(update, "OK"));
         let bytes = state::save(&self.server, &descriptors, Some(reply));
         let path = live_path(&self.directory);
-        if let Err(error) = put_file(&path, &bytes) {
+        if let Err(error) = file::replace(&path, &path.with_extension("new"), &bytes) {
             self.server
                 .fail_update(update, &format!("{}: {error}", path.display()));
             return;
@@ -647,6 +598,11 @@ impl Daemon {
             let _ = rustix::io::fcntl_setfd(evtchn, flags);
         }
     }
+}
+
+/// How long to wait after a save that took so long.
+fn pause_after(price: Duration) -> Duration {
+    (price * SHARE).max(QUIET)
 }
 
 /// Whether the kernel itself can run that file.
@@ -694,14 +650,6 @@ fn listen(directory: &Path) -> Result<UnixListener, String> {
     Ok(listener)
 }
 
-/// Writes a file that is either the old or the new one at any moment.
-fn put_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let new = path.with_extension("new");
-    fs::write(&new, bytes)?;
-    fs::set_permissions(&new, fs::Permissions::from_mode(0o600))?;
-    fs::rename(&new, path)
-}
-
 fn live_path(directory: &Path) -> PathBuf {
     directory.join("state_dump")
 }
@@ -724,4 +672,18 @@ fn left_state(directory: &Path, fresh: bool) -> Option<Vec<u8>> {
     let prefix = boot_id().into_bytes();
     let rest = bytes.strip_prefix(prefix.as_slice())?.strip_prefix(&[0])?;
     (!fresh).then(|| rest.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn saving_takes_a_small_part_of_the_time() {
+        assert_eq!(pause_after(Duration::from_micros(10)), QUIET);
+        assert_eq!(
+            pause_after(Duration::from_millis(60)),
+            Duration::from_millis(1200)
+        );
+    }
 }

@@ -191,6 +191,9 @@ impl<P: Platform> Server<P> {
                 connection.who.target = None;
             }
         }
+        // The next domain of that number is born in another generation than any permission of
+        // this one's (XSA-322, XSA-417), even if nothing changes in between.
+        self.next_generation();
         self.domains.remove(domid);
         if conn.is_some() {
             self.platform.detach(domid);

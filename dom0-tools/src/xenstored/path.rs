@@ -76,7 +76,8 @@ pub fn child(name: &str, leaf: &str) -> String {
     }
 }
 
-/// How many levels `name` is below `above`; `None` if it is not at or below it.
+/// For the model in the tests: how many levels `name` is below `above`; `None` if it is not at or below it.
+#[cfg(test)]
 pub fn levels_below(name: &str, above: &str) -> Option<usize> {
     if above == "/" {
         return Some(parts(name).count());

@@ -2,6 +2,8 @@
 
 use hypercall_abi::Errno;
 
+use super::ring::{Memory, Ring};
+
 /// What the hypervisor says of a domain that exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct DomainState {
@@ -13,6 +15,9 @@ pub struct DomainState {
 
 /// The machine.
 pub trait Platform {
+    /// What rings are in.
+    type Page: Memory;
+
     /// The state of a domain; `None` if there is no such domain.
     fn domain(&mut self, domid: u32) -> Option<DomainState>;
 
@@ -28,6 +33,12 @@ pub trait Platform {
     /// # Errors
     /// What the hypervisor refuses; nothing stays mapped then.
     fn reattach(&mut self, domid: u32, local: Option<u32>, port: u32) -> Result<(), Errno>;
+
+    /// A domain's ring, if it is mapped.
+    fn ring(&self, domid: u32) -> Option<&Ring<Self::Page>>;
+
+    /// Raises an event for a domain.
+    fn notify(&mut self, domid: u32);
 
     /// Our end of a domain's event channel, 0 if there is none.
     fn local_port(&self, domid: u32) -> u32;

@@ -294,6 +294,11 @@ impl<P: Platform> Server<P> {
         if growth > 0 {
             self.check_memory(call, perms.owner(), growth)?;
         }
+        let pinned = match call.transaction {
+            Some(_) => Vec::new(),
+            None => self.pinned(call, path, false),
+        };
+        self.room_for_pinned(call, &pinned)?;
         let generation = self.next_generation();
         let tree = match &mut call.transaction {
             Some(transaction) => {
@@ -302,6 +307,7 @@ impl<P: Platform> Server<P> {
                 &mut transaction.work
             }
             None => {
+                self.charge_pinned(call, pinned);
                 self.charge(perms.owner(), value.len() as i64 - old as i64);
                 &mut self.tree
             }
@@ -414,6 +420,9 @@ impl<P: Platform> Server<P> {
             return Err(Errno::EINVAL);
         }
         let Some(transaction) = &mut call.transaction else {
+            let pinned = self.pinned(call, &path, true);
+            self.room_for_pinned(call, &pinned)?;
+            self.charge_pinned(call, pinned);
             self.debit(call);
             self.remove(&path, call.ticket.as_ref());
             return Ok(Answer::Ok);

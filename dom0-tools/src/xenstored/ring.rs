@@ -102,6 +102,29 @@ impl<M: Memory> Ring<M> {
         Ok(count)
     }
 
+    /// How many bytes of requests were taken and of replies put in all, as the indices have it.
+    pub fn position(&self) -> (u32, u32) {
+        (self.memory.load(REQ_CONS), self.memory.load(RSP_PROD))
+    }
+
+    /// The bytes of requests that were taken since that many had been; `None` if they are not
+    /// in the page any more. The domain may have changed them.
+    pub fn taken_since(&self, position: u32) -> Option<Vec<u8>> {
+        let (cons, prod) = (self.memory.load(REQ_CONS), self.memory.load(REQ_PROD));
+        let taken = cons.wrapping_sub(position);
+        // What is put in goes over what was taken longest ago.
+        if taken > SIZE || prod.wrapping_sub(position) > SIZE {
+            return None;
+        }
+        let mut bytes = vec![0; taken as usize];
+        let start = (position % SIZE) as usize;
+        let first = bytes.len().min(SIZE as usize - start);
+        let (head, tail) = bytes.split_at_mut(first);
+        self.memory.read(REQUESTS + start, head);
+        self.memory.read(REQUESTS, tail);
+        Some(bytes)
+    }
+
     /// Empties both directions.
     pub fn reset(&self) {
         for index in [REQ_CONS, REQ_PROD, RSP_CONS, RSP_PROD] {
@@ -126,13 +149,13 @@ impl<M: Memory> Ring<M> {
     }
 }
 
-/// A page that nobody shares, for tests and fuzzers.
-#[derive(Debug)]
-pub struct Page(std::cell::RefCell<Vec<u8>>);
+/// A page of this process, for tests and fuzzers; a copy is the same page.
+#[derive(Clone, Debug)]
+pub struct Page(std::rc::Rc<std::cell::RefCell<Vec<u8>>>);
 
 impl Default for Page {
     fn default() -> Self {
-        Self(std::cell::RefCell::new(vec![0; 4096]))
+        Self(std::rc::Rc::new(std::cell::RefCell::new(vec![0; 4096])))
     }
 }
 
@@ -222,6 +245,26 @@ mod tests {
             assert_eq!(ring.put(&text), Ok(333));
             assert_eq!(guest::receive(ring.memory()), text);
         }
+    }
+
+    #[test]
+    fn what_was_taken_is_there_until_something_goes_over_it() {
+        let ring = Ring::new(Page::default());
+        for index in guest::INDICES {
+            guest::scribble(ring.memory(), index, u32::MAX - 100);
+        }
+        let (before, _) = ring.position();
+        let text: Vec<u8> = (0..200).collect();
+        guest::send(ring.memory(), &text);
+        ring.take(&mut [0; 150]).unwrap();
+        assert_eq!(ring.taken_since(before).as_deref(), Some(&text[..150]));
+        let (now, _) = ring.position();
+        assert_eq!(ring.taken_since(now).as_deref(), Some(&[][..]));
+        assert_eq!(ring.taken_since(now.wrapping_add(1)), None);
+        assert_eq!(guest::send(ring.memory(), &[0; 824]), 824);
+        assert!(ring.taken_since(before).is_some());
+        assert_eq!(guest::send(ring.memory(), &[0; 1]), 1);
+        assert_eq!(ring.taken_since(before), None);
     }
 
     #[test]

@@ -567,6 +567,7 @@ impl<P: Platform> Server<P> {
     /// Gives up events that were not taken in time.
     pub fn expire(&mut self) {
         let now = self.now;
+        self.domains.earn_debts(now);
         let mut freed = Vec::new();
         for connection in self.connections.values_mut() {
             if connection.has_deadline() {

@@ -11,7 +11,8 @@ use crate::xenstore::wire::{Assembler, Message};
 use super::connection::ConnId;
 use super::platform::{DomainState, Platform};
 use super::ring::{Page, Ring, guest};
-use super::server::{Broken, Config, Server};
+use super::rings::{self, Rings};
+use super::server::{Config, Server};
 
 /// Domains and their rings.
 #[derive(Debug, Default)]
@@ -25,6 +26,8 @@ pub struct Machine {
 }
 
 impl Platform for Machine {
+    type Page = Page;
+
     fn domain(&mut self, domid: u32) -> Option<DomainState> {
         self.domains.get(&domid).copied()
     }
@@ -44,6 +47,12 @@ impl Platform for Machine {
         }
         self.attach(domid, port)
     }
+
+    fn ring(&self, domid: u32) -> Option<&Ring<Page>> {
+        self.rings.get(&domid)
+    }
+
+    fn notify(&mut self, _domid: u32) {}
 
     fn local_port(&self, domid: u32) -> u32 {
         domid + 1
@@ -320,47 +329,28 @@ pub fn fuzz_state(data: &[u8]) {
     }
 }
 
+/// What the daemon does when these domains raise events, until there is nothing more to do.
+pub fn serve(store: &mut Store, rings: &mut Rings, domains: &[u32]) {
+    rings.wake(domains.iter().copied());
+    while rings.ready(&mut store.server) {
+        rings.serve(&mut store.server);
+        deliver(store);
+    }
+}
+
 /// What the daemon does with one ring when its domain raises an event.
 pub fn serve_ring(store: &mut Store, domid: u32) {
-    let Some(conn) = store.server.ring_of(domid) else {
-        return;
-    };
-    for _ in 0..64 {
-        let mut bytes = [0; 4096];
-        let wants = store.server.may_take(conn).min(bytes.len());
-        let Some(ring) = store.server.platform.rings.get(&domid) else {
-            return;
-        };
-        if wants == 0 || !ring.has_requests() {
-            break;
-        }
-        match ring.take(&mut bytes[..wants]) {
-            Ok(0) => break,
-            Ok(count) => store.server.input(conn, &bytes[..count]),
-            Err(_) => {
-                store.server.ignore(conn, Broken::Indices);
-                return;
-            }
-        }
+    serve(store, &mut Rings::default(), &[domid]);
+    // Also without anything new: there may be room again.
+    if let Some(conn) = store.server.ring_of(domid) {
+        rings::write(&mut store.server, domid, conn);
     }
-    loop {
-        let Some(piece) = store
-            .server
-            .connection(conn)
-            .and_then(|c| c.output().next())
-        else {
-            return;
-        };
-        let Some(ring) = store.server.platform.rings.get(&domid) else {
-            return;
-        };
-        match ring.put(piece) {
-            Ok(0) => return,
-            Ok(count) => store.server.delivered(conn, count),
-            Err(_) => {
-                store.server.ignore(conn, Broken::Indices);
-                return;
-            }
+}
+
+fn deliver(store: &mut Store) {
+    for conn in store.server.take_dirty() {
+        if let Some(Some(domid)) = store.server.connection(conn).map(|c| c.ring) {
+            rings::write(&mut store.server, domid, conn);
         }
     }
 }

@@ -8,13 +8,13 @@
 //! Open transactions are saved by number only. They go on after the restart on the tree as it is
 //! then, and their end is answered with `EAGAIN`, upon which every client tries again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::rc::Rc;
 
 use hypercall_abi::xen::DomId;
 
-use crate::xenstore::wire::{Access, HEADER, Message, Perm};
+use crate::xenstore::wire::{Access, Assembler, HEADER, Message, Perm};
 
 use super::connection::ConnId;
 use super::path;
@@ -34,8 +34,8 @@ const WATCH: u32 = 3;
 const TRANSACTION: u32 = 4;
 const NODE: u32 = 5;
 const WATCH_EXTENDED: u32 = 8;
-/// Ours: a domain's number, its end of the event channel, and whether it is known to be shut
-/// down.
+/// Ours: a domain's number, its end of the event channel, whether it is known to be shut down,
+/// and how far its ring was read and written.
 const DOMAIN: u32 = 0x4f58_0001;
 /// Ours: quotas by name.
 const QUOTA: u32 = 0x4f58_0002;
@@ -77,6 +77,14 @@ pub struct Descriptors {
     pub evtchn: Option<i32>,
     /// The clients' sockets.
     pub sockets: BTreeMap<ConnId, i32>,
+}
+
+impl Descriptors {
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = i32> {
+        let own = self.listener.into_iter().chain(self.evtchn);
+        own.chain(self.sockets.values().copied())
+    }
 }
 
 #[derive(Default)]
@@ -168,6 +176,11 @@ pub fn save<P: Platform>(
                 out.u32(domid);
                 out.u32(domain.port);
                 out.u32(u32::from(domain.shutdown));
+                if let Some(ring) = server.platform.ring(domid) {
+                    let (taken, put) = ring.position();
+                    out.u32(taken);
+                    out.u32(put);
+                }
             });
         }
     }
@@ -334,20 +347,35 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The descriptors that a state names: needed before the rest can be restored.
+/// The descriptors that a state names, without whose sockets are whose: needed before the rest can be
+/// restored.
 ///
 /// # Errors
-/// See [`Error`].
+/// See [`Error`]; also if it names one twice.
 pub fn descriptors(bytes: &[u8]) -> Result<Descriptors, Error> {
     let mut reader = Reader(bytes);
     reader.header()?;
     let mut descriptors = Descriptors::default();
+    let mut all = BTreeSet::new();
+    let mut fd = |kind: u32, value: u32| match value as i32 {
+        fd if fd < 0 => Ok(None),
+        fd if all.insert(fd) => Ok(Some(fd)),
+        _ => Err(Error::Record(kind)),
+    };
     loop {
         match reader.record()? {
             (GLOBAL, mut body) => {
-                let fd = |value: u32| Some(value as i32).filter(|fd| *fd >= 0);
-                descriptors.listener = fd(body.u32()?);
-                descriptors.evtchn = fd(body.u32()?);
+                descriptors.listener = fd(GLOBAL, body.u32()?)?;
+                descriptors.evtchn = fd(GLOBAL, body.u32()?)?;
+            }
+            (CONNECTION, mut body) => {
+                let number = body.u32()?;
+                if body.u16()? == KIND_SOCKET {
+                    body.u16()?;
+                    if let Some(fd) = fd(CONNECTION, body.u32()?)? {
+                        descriptors.sockets.insert(ConnId(number.into()), fd);
+                    }
+                }
             }
             (END, _) => return Ok(descriptors),
             _ => {}
@@ -360,6 +388,8 @@ pub fn descriptors(bytes: &[u8]) -> Result<Descriptors, Error> {
 struct Ring {
     remote: u32,
     shutdown: bool,
+    /// How far it was read and written.
+    position: Option<(u32, u32)>,
 }
 
 /// Restores everything into a new store. `same` says whether the descriptors in the state are
@@ -395,12 +425,23 @@ pub fn restore<P: Platform>(
                 let domid = body.u32()?;
                 let remote = body.u32()?;
                 let shutdown = body.u32()? != 0;
-                rings.insert(domid, Ring { remote, shutdown });
+                // States of earlier versions end here, but for what fills the record up.
+                let position = match body.0.len() {
+                    0..8 => None,
+                    _ => Some((body.u32()?, body.u32()?)),
+                };
+                let ring = Ring {
+                    remote,
+                    shutdown,
+                    position,
+                };
+                rings.insert(domid, ring);
             }
             CONNECTION => {
                 let number = body.u32()?;
                 let socket = body.u16()? == KIND_SOCKET;
                 body.u16()?;
+                let mut since = None;
                 let conn = if socket {
                     let fd = body.u32()? as i32;
                     body.u32()?;
@@ -415,6 +456,7 @@ pub fn restore<P: Platform>(
                     let target = body.u16()?;
                     let local = body.u32()?;
                     let ring = rings.get(&domid).copied().unwrap_or_default();
+                    since = ring.position.filter(|_| !same);
                     let conn = restore_ring(server, domid, same.then_some(local), ring);
                     if target != DomId::INVALID.0 {
                         targets.push((conn, u32::from(target)));
@@ -422,7 +464,7 @@ pub fn restore<P: Platform>(
                     conn
                 };
                 known.insert(number, conn);
-                restore_data(server, conn, &mut body)?;
+                restore_data(server, conn, since, &mut body)?;
             }
             WATCH | WATCH_EXTENDED => {
                 let number = body.u32()?;
@@ -482,17 +524,26 @@ fn restore_ring<P: Platform>(
     conn
 }
 
+/// `since` is how far the ring was read and written when the state was saved, if more may have been
+/// since.
 fn restore_data<P: Platform>(
     server: &mut Server<P>,
     conn: ConnId,
+    since: Option<(u32, u32)>,
     body: &mut Reader<'_>,
 ) -> Result<(), Error> {
     let (input, _partial, output) = (body.u16()?, body.u16()?, body.u32()?);
-    let input = body.take(input.into())?.to_vec();
-    let output = body.take(output as usize)?.to_vec();
+    let mut input = body.take(input.into())?.to_vec();
+    let mut output = body.take(output as usize)?.to_vec();
     // Anything that is a whole message by now is not what the format says.
     if input.len() > HEADER + crate::xenstore::wire::PAYLOAD_MAX {
         return Err(Error::Record(CONNECTION));
+    }
+    let ring = server.connections.get(&conn).and_then(|c| c.ring);
+    if let (Some(ring), Some((taken, put))) = (ring.and_then(|r| server.platform.ring(r)), since) {
+        let delivered = ring.position().1.wrapping_sub(put) as usize;
+        output = output.get(delivered..).unwrap_or_default().to_vec();
+        input = rest_of(input, ring.taken_since(taken));
     }
     if let Some(connection) = server.connections.get_mut(&conn)
         && !output.is_empty()
@@ -505,6 +556,24 @@ fn restore_data<P: Platform>(
     }
     server.input(conn, &input);
     Ok(())
+}
+
+/// What has come of a request that is not whole, when `taken` came after `input`. Requests that were
+/// whole by then were answered, or are lost.
+fn rest_of(input: Vec<u8>, taken: Option<Vec<u8>>) -> Vec<u8> {
+    let Some(taken) = taken else {
+        // It cannot be told where the stream stands. Between two requests is the most likely.
+        return Vec::new();
+    };
+    let stream = [input, taken].concat();
+    let (mut rest, mut assembler) = (stream.as_slice(), Assembler::default());
+    loop {
+        match assembler.feed(&mut rest) {
+            Ok(Some(_)) => {}
+            Ok(None) => return assembler.partial(),
+            Err(_) => return Vec::new(),
+        }
+    }
 }
 
 fn restore_node<P: Platform>(server: &mut Server<P>, body: &mut Reader<'_>) -> Result<(), Error> {

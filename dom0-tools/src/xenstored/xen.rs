@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, IntoRawFd as _, OwnedFd};
 
 use hypercall_abi::Errno;
 use hypercall_abi::domctl::{XEN_DOMINF_DYING, XEN_DOMINF_SHUTDOWN};
@@ -13,16 +13,19 @@ use hypercall_abi::xen::{DomId, Virq};
 use crate::hypercall::Interface;
 use crate::sys::evtchn::Evtchn;
 use crate::sys::gntdev::{Gntdev, GrantedPage};
+use crate::sys::log::Log;
 use crate::sys::page::SharedPage;
 use crate::sys::xenbus_backend;
 
-use super::log::Log;
 use super::platform::{DomainState, Platform};
-use super::ring::{Corrupt, Memory, Ring};
+use super::ring::{Memory, Ring};
 
 /// A ring's page.
 #[derive(Debug)]
-enum Mapping {
+pub struct Mapping(Whose);
+
+#[derive(Debug)]
+enum Whose {
     /// The kernel's own.
     Own(SharedPage),
     /// A guest's.
@@ -31,9 +34,9 @@ enum Mapping {
 
 impl Mapping {
     fn page(&self) -> Option<&SharedPage> {
-        match self {
-            Self::Own(page) => Some(page),
-            Self::Granted(granted) => granted.page(),
+        match &self.0 {
+            Whose::Own(page) => Some(page),
+            Whose::Granted(granted) => granted.page(),
         }
     }
 }
@@ -183,50 +186,15 @@ impl Xen {
         Ok((domains, changed))
     }
 
-    /// Whether requests wait in a domain's ring.
-    pub fn has_requests(&self, domid: u32) -> bool {
-        let attached = self.rings.get(&domid);
-        attached.is_some_and(|attached| attached.ring.has_requests())
-    }
-
-    /// Takes bytes out of a domain's ring.
-    ///
-    /// # Errors
-    /// [`Corrupt`].
-    pub fn take(&self, domid: u32, bytes: &mut [u8]) -> Result<usize, Corrupt> {
-        match self.rings.get(&domid) {
-            Some(attached) => attached.ring.take(bytes),
-            None => Ok(0),
-        }
-    }
-
-    /// Puts bytes into a domain's ring.
-    ///
-    /// # Errors
-    /// [`Corrupt`].
-    pub fn put(&self, domid: u32, bytes: &[u8]) -> Result<usize, Corrupt> {
-        match self.rings.get(&domid) {
-            Some(attached) => attached.ring.put(bytes),
-            None => Ok(0),
-        }
-    }
-
-    /// Raises an event for a domain.
-    pub fn notify(&self, domid: u32) {
-        if let (Some(evtchn), Some(attached)) = (&self.evtchn, self.rings.get(&domid)) {
-            // A port that is closed at the other end concerns nobody any more.
-            let _ = evtchn.notify(attached.port);
-        }
-    }
-
     fn mapping(&self, domid: u32) -> Result<Mapping, Errno> {
         if domid == 0 {
             let (page, _) = xenbus_backend::open().map_err(|error| errno(&error))?;
-            return Ok(Mapping::Own(page));
+            return Ok(Mapping(Whose::Own(page)));
         }
         let gntdev = self.gntdev.as_ref().ok_or(Errno::ENOSYS)?;
         let granted = gntdev.map(domid, GNTTAB_RESERVED_XENSTORE);
-        Ok(Mapping::Granted(granted.map_err(|error| errno(&error))?))
+        let granted = granted.map_err(|error| errno(&error))?;
+        Ok(Mapping(Whose::Granted(granted)))
     }
 
     fn bind(&self, domid: u32, port: u32) -> Result<u32, Errno> {
@@ -246,6 +214,8 @@ impl Xen {
 }
 
 impl Platform for Xen {
+    type Page = Mapping;
+
     fn domain(&mut self, domid: u32) -> Option<DomainState> {
         let number = u16::try_from(domid).ok()?;
         let Some(hypervisor) = &self.hypervisor else {
@@ -285,6 +255,17 @@ impl Platform for Xen {
         };
         self.keep(domid, mapping, port);
         Ok(())
+    }
+
+    fn ring(&self, domid: u32) -> Option<&Ring<Mapping>> {
+        self.rings.get(&domid).map(|attached| &attached.ring)
+    }
+
+    fn notify(&mut self, domid: u32) {
+        if let (Some(evtchn), Some(attached)) = (&self.evtchn, self.rings.get(&domid)) {
+            // A port that is closed at the other end concerns nobody any more.
+            let _ = evtchn.notify(attached.port);
+        }
     }
 
     fn local_port(&self, domid: u32) -> u32 {
@@ -336,15 +317,30 @@ impl Platform for Xen {
     }
 }
 
-/// Takes a descriptor over that this process inherited.
-pub(super) fn adopt(fd: i32) -> Option<OwnedFd> {
-    // A descriptor that is not open, or not ours to have, is refused by the first call on it.
-    (fd > 2).then(|| adopt_raw(fd))
+/// Takes descriptors over that this process inherited, each by its number. To be called before
+/// anything else is opened: what is not open now is not ours, whatever gets its number later.
+pub(super) fn adopt(fds: impl Iterator<Item = i32>) -> BTreeMap<i32, OwnedFd> {
+    let standard = |fd: &i32| *fd > 2;
+    let mut adopted = BTreeMap::new();
+    for fd in fds.filter(standard) {
+        if !adopted.contains_key(&fd)
+            && let Some(owned) = adopt_raw(fd)
+        {
+            adopted.insert(fd, owned);
+        }
+    }
+    adopted
 }
 
 #[allow(unsafe_code)]
-fn adopt_raw(fd: i32) -> OwnedFd {
+fn adopt_raw(fd: i32) -> Option<OwnedFd> {
     // SAFETY: named in the state that the same process wrote before it replaced its program; each
     // is adopted once, and nothing else in this process was told of it.
-    unsafe { OwnedFd::from_raw_fd(fd) }
+    let owned = unsafe { OwnedFd::from_raw_fd(fd) };
+    if rustix::io::fcntl_getfd(&owned).is_err() {
+        // Not open: nothing to close either.
+        let _ = owned.into_raw_fd();
+        return None;
+    }
+    Some(owned)
 }

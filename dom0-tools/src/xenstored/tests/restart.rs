@@ -4,8 +4,9 @@ use std::time::Instant;
 
 use hypercall_abi::io::xs_wire::XsType;
 
+use crate::xenstored::ring::guest;
 use crate::xenstored::server::{Config, Server};
-use crate::xenstored::simulated::Store;
+use crate::xenstored::simulated::{Store, serve_ring};
 use crate::xenstored::state::{self, Descriptors};
 
 /// The store after a restart. Socket connections are gone.
@@ -123,6 +124,78 @@ fn half_a_request_and_undelivered_replies_go_over() {
     // The rest of one reply and the whole of the other: 2 * (16 + 4) - 3.
     assert_eq!(output.len(), 37);
     assert!(output.ends_with(b"mine"));
+}
+
+/// The store as it goes on from a state that was saved before these bytes came and went.
+fn killed_after(bytes: &[u8], mut old: Store) -> Store {
+    let machine = std::mem::take(&mut old.server.platform);
+    let mut new = Store::new();
+    new.server = Server::new(machine, Config::default(), Instant::now());
+    state::restore(&mut new.server, bytes, false).unwrap();
+    assert_eq!(new.server.check(), 0);
+    new
+}
+
+/// What a guest sends, and what it finds in its ring when that was served.
+fn through_the_ring(store: &mut Store, bytes: &[u8]) -> Vec<u8> {
+    let memory = |store: &Store| {
+        store
+            .server
+            .platform
+            .rings
+            .get(&1)
+            .unwrap()
+            .memory()
+            .clone()
+    };
+    guest::send(&memory(store), bytes);
+    serve_ring(store, 1);
+    guest::receive(&memory(store))
+}
+
+#[test]
+fn what_went_through_a_ring_since_the_state_was_saved_goes_through_once() {
+    let read = crate::xenstore::wire::Message {
+        kind: XsType::READ,
+        request: 5,
+        transaction: 0,
+        payload: b"own\0".to_vec(),
+    };
+    let request = read.to_bytes();
+    // Half a request is saved; then it is answered, and half of another has come.
+    let mut old = store();
+    assert!(through_the_ring(&mut old, &request[..18]).is_empty());
+    let bytes = state::save(&old.server, &Descriptors::default(), None);
+    let reply = through_the_ring(&mut old, &request[18..]);
+    assert!(reply.ends_with(b"mine"));
+    assert!(through_the_ring(&mut old, &request[..7]).is_empty());
+    let mut new = killed_after(&bytes, old);
+    assert!(through_the_ring(&mut new, &[]).is_empty());
+    assert_eq!(through_the_ring(&mut new, &request[7..]), reply);
+
+    // A reply that is saved is delivered in part.
+    let mut old = store();
+    let guest = old.server.ring_of(1).unwrap();
+    old.server.input(guest, &request);
+    let bytes = state::save(&old.server, &Descriptors::default(), None);
+    let ring = old.server.platform.rings.get(&1).unwrap();
+    ring.put(&reply[..9]).unwrap();
+    let mut new = killed_after(&bytes, old);
+    assert_eq!(through_the_ring(&mut new, &[]), reply);
+    assert_eq!(through_the_ring(&mut new, &request), reply);
+}
+
+#[test]
+fn a_descriptor_that_is_named_twice_is_refused() {
+    let names = |evtchn| Descriptors {
+        listener: Some(7),
+        evtchn: Some(evtchn),
+        ..Descriptors::default()
+    };
+    let store = store();
+    let read = |evtchn| state::descriptors(&state::save(&store.server, &names(evtchn), None));
+    assert_eq!(read(8).unwrap().all().collect::<Vec<_>>(), [7, 8]);
+    assert_eq!(read(7).unwrap_err(), state::Error::Record(1));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The fuzzers' entry points with bytes from fixed seeds.
 
-use crate::xenstored::simulated::{fuzz_protocol, fuzz_ring};
+use crate::xenstored::simulated::{Store, fuzz_protocol, fuzz_ring, fuzz_state};
+use crate::xenstored::state::{self, Descriptors};
 
 fn bytes(seed: u64) -> Vec<u8> {
     // Numbers alone hardly ever make a path: texts are mixed in.
@@ -49,5 +50,25 @@ fn protocol() {
 fn ring() {
     for seed in 0..150 {
         fuzz_ring(&bytes(seed));
+    }
+}
+
+#[test]
+fn state() {
+    let mut store = Store::new();
+    let guest = store.domain(1);
+    let _ = store.begin(guest);
+    let saved = state::save(&store.server, &Descriptors::default(), None);
+    // The entry point adds the header itself.
+    let saved = saved.get(16..).unwrap_or_default();
+    for seed in 0..150 {
+        let bytes = bytes(seed);
+        fuzz_state(&bytes);
+        let mut broken = saved.to_vec();
+        for pair in bytes.chunks_exact(2).take(seed as usize % 8) {
+            let at = (usize::from(pair[0]) * 7 + seed as usize) % broken.len();
+            broken[at] = pair[1];
+        }
+        fuzz_state(&broken);
     }
 }

@@ -6,7 +6,8 @@ use hypercall_abi::io::xs_wire::XsType;
 
 use crate::xenstore::wire::Message;
 use crate::xenstored::ring::guest;
-use crate::xenstored::simulated::{Store, serve_ring};
+use crate::xenstored::rings::Rings;
+use crate::xenstored::simulated::{Store, serve, serve_ring};
 
 fn refused<T>(name: &str) -> Result<T, String> {
     Err(name.to_owned())
@@ -112,6 +113,21 @@ fn xsa_322_a_new_domain_does_not_inherit_rights_of_its_number() {
         .say(tools, XsType::SET_PERMS, 0, &["/granted", "n0", "b1"])
         .unwrap();
     assert!(store.read(next, 0, "/granted").is_ok());
+}
+
+/// Also when nothing at all changes between the end of one domain and the start of the next.
+#[test]
+fn xsa_322_a_domain_without_nodes_leaves_no_rights_either() {
+    let mut store = Store::new();
+    let tools = store.tools;
+    store.domain(1);
+    store.write(tools, 0, "/granted", "x").unwrap();
+    store
+        .say(tools, XsType::SET_PERMS, 0, &["/granted", "n0", "b1"])
+        .unwrap();
+    store.destroy(1);
+    let next = store.domain(1);
+    assert_eq!(store.read(next, 0, "/granted"), refused("EACCES"));
 }
 
 #[test]
@@ -241,6 +257,95 @@ fn xsa_326_events_for_others_count_until_delivered_or_given_up() {
     store.server.set_now(start + Duration::from_secs(21));
     store.server.expire();
     assert!(store.server.may_take(guest) > 0);
+    assert_eq!(store.server.check(), 0);
+}
+
+/// One domain's patience with another ends without anything else that happens: the rings are asked
+/// before the daemon sleeps.
+#[test]
+fn xsa_326_a_domain_that_is_held_back_goes_on_when_events_are_given_up() {
+    let (mut store, guest) = with_guest(1);
+    let slow = store.domain(2);
+    let tools = store.tools;
+    let shared = ["/local/domain/1", "n1", "r2"];
+    store.say(tools, XsType::SET_PERMS, 0, &shared).unwrap();
+    store
+        .say(slow, XsType::WATCH, 0, &["/local/domain/1", "t"])
+        .unwrap();
+    let start = Instant::now();
+    store.server.set_now(start);
+    let mut rings = Rings::default();
+    // More than may be outstanding, and than the slow one's ring has room for.
+    for n in 0..60 {
+        let message = Message {
+            kind: XsType::WRITE,
+            request: n,
+            transaction: 0,
+            payload: format!("n{n}\0v").into_bytes(),
+        };
+        let ring = store.server.platform.rings.get(&1).unwrap();
+        guest::receive(ring.memory());
+        guest::send(ring.memory(), &message.to_bytes());
+        serve(&mut store, &mut rings, &[1]);
+    }
+    let waits = |store: &Store| {
+        let ring = store.server.platform.rings.get(&1).unwrap();
+        ring.has_requests()
+    };
+    assert!(waits(&store) && store.server.may_take(guest) == 0);
+    assert!(!rings.ready(&mut store.server));
+    store.server.set_now(start + Duration::from_secs(21));
+    store.server.expire();
+    assert!(rings.ready(&mut store.server));
+    serve(&mut store, &mut rings, &[]);
+    assert!(!waits(&store));
+    assert_eq!(store.server.check(), 0);
+}
+
+/// Versions of nodes that only a domain's open transactions keep are its to pay for.
+#[test]
+fn xsa_326_what_open_transactions_keep_is_charged() {
+    let (mut store, guest) = with_guest(1);
+    let value = "x".repeat(1000);
+    let names: Vec<String> = (0..300).map(|n| format!("n{n}")).collect();
+    for name in &names {
+        store.write(guest, 0, name, &value).unwrap();
+    }
+    let (_, plain) = usage(&store, 1);
+    let tx = store.begin(guest).unwrap();
+    for _ in 0..3 {
+        // Only the first time displaces what the transaction keeps.
+        store.write(guest, 0, "n0", &value).unwrap();
+    }
+    let (_, one) = usage(&store, 1);
+    assert!((1000..3000).contains(&(one - plain)), "{plain} {one}");
+    // In another transaction, and with all below, too.
+    let other = store.begin(guest).unwrap();
+    store.write(guest, other, "n1", &value).unwrap();
+    store.end(guest, other, true).unwrap();
+    store.say(guest, XsType::RM, 0, &["n2"]).unwrap();
+    let (_, three) = usage(&store, 1);
+    assert!((1000..3000).contains(&(three - one)), "{one} {three}");
+    assert_eq!(store.server.check(), 0);
+    store.end(guest, tx, false).unwrap();
+    assert!(usage(&store, 1).1 <= plain);
+    assert_eq!(store.server.check(), 0);
+
+    // Ten transactions do not make ten times the memory of one domain.
+    let mut refused = None;
+    for _ in 0..10 {
+        store.begin(guest).unwrap();
+        for name in names.iter().skip(3) {
+            if let Err(error) = store.write(guest, 0, name, &value) {
+                refused = Some(error);
+            }
+        }
+    }
+    assert_eq!(refused.as_deref(), Some("ENOMEM"));
+    assert!(usage(&store, 1).1 < i64::from(store.server.config.quotas.memory));
+    assert_eq!(store.server.check(), 0);
+    store.say(guest, XsType::RESET_WATCHES, 0, &[""]).unwrap();
+    assert!(usage(&store, 1).1 <= plain);
     assert_eq!(store.server.check(), 0);
 }
 

@@ -1,5 +1,5 @@
-//! Where the daemon's lines go: the system log, the kernel's where there is none, and standard
-//! error while it has one.
+//! Where a daemon's lines go: the system log, the kernel's where there is none, and standard error
+//! while it has one. Nothing here waits: a log daemon that hangs must not stop others.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -15,15 +15,26 @@ const PRIORITY: u32 = 3 * 8 + 4;
 pub struct Log {
     /// Print to standard error too.
     pub stderr: bool,
+    /// The daemon's name.
+    name: &'static str,
     syslog: Option<UnixDatagram>,
     kernel: Option<File>,
 }
 
 impl Log {
     /// A log that standard error shows too.
-    pub fn on_terminal() -> Self {
+    pub fn on_terminal(name: &'static str) -> Self {
         Self {
             stderr: true,
+            name,
+            ..Self::default()
+        }
+    }
+
+    /// A log of its own.
+    pub fn quiet(name: &'static str) -> Self {
+        Self {
+            name,
             ..Self::default()
         }
     }
@@ -31,7 +42,7 @@ impl Log {
     /// Writes a line. A log that cannot be written is nobody's to hear of.
     pub fn line(&mut self, line: &str) {
         if self.stderr {
-            eprintln!("xenstored: {line}");
+            let _ = writeln!(std::io::stderr(), "{}: {line}", self.name);
         }
         if self.syslog_line(line).is_none() && !self.stderr {
             self.kernel_line(line);
@@ -39,7 +50,8 @@ impl Log {
     }
 
     fn syslog_line(&mut self, line: &str) -> Option<()> {
-        let text = format!("<{PRIORITY}>xenstored[{}]: {line}", std::process::id());
+        let (name, id) = (self.name, std::process::id());
+        let text = format!("<{PRIORITY}>{name}[{id}]: {line}");
         for _ in 0..2 {
             if self.syslog.is_none() {
                 let socket = UnixDatagram::unbound().ok()?;
@@ -61,7 +73,7 @@ impl Log {
             self.kernel = OpenOptions::new().write(true).open(KERNEL).ok();
         }
         if let Some(kernel) = &mut self.kernel {
-            let _ = kernel.write_all(format!("<{PRIORITY}>xenstored: {line}").as_bytes());
+            let _ = kernel.write_all(format!("<{PRIORITY}>{}: {line}", self.name).as_bytes());
         }
     }
 }
