@@ -414,7 +414,8 @@ fn warn(keys: &Keys<'_>, warnings: &mut Vec<Error>) -> Result<(), Error> {
         };
         match keys::find(key) {
             Some(Key::Works | Key::Idle) => {}
-            Some(Key::Missing) if empty => {}
+            Some(Key::Missing | Key::Ignored) if empty => {}
+            Some(Key::Ignored) => warnings.push(keys.error(key, "no effect yet, ignored", "")),
             Some(Key::Missing) if *key == "bootloader" => {
                 return Err(keys.error(
                     key,

@@ -7,7 +7,9 @@ pub(super) enum Key {
     Works,
     /// It means nothing for a PV guest, or nothing that differs from what happens anyway.
     Idle,
-    /// It would mean something that is not there yet: told, once it is used.
+    /// A domain can do without its effect, which is not there yet: a warning, once it is used.
+    Ignored,
+    /// It would mean something that is not there yet: refused, once it is used.
     Missing,
 }
 
@@ -59,7 +61,6 @@ const IDLE: &[&str] = &[
     "bios",
     "bios_path_override",
     "boot",
-    "cpuid",
     "dhcp",
     "device_model_args",
     "device_model_args_fv",
@@ -125,7 +126,6 @@ const IDLE: &[&str] = &[
     "system_firmware",
     "timer_mode",
     "trusted_guest",
-    "tsc_mode",
     "usb",
     "usbdevice",
     "usbversion",
@@ -146,7 +146,6 @@ const IDLE: &[&str] = &[
     "vpmu",
     "vpt_align",
     "vuart",
-    "xen_extended_cpuid",
     "xen_platform_pci",
     "xend_suspend_evtchn_compat",
     "blkif",
@@ -154,6 +153,8 @@ const IDLE: &[&str] = &[
     "tpmif",
     "console_autoconnect",
 ];
+
+const IGNORED: &[&str] = &["cpuid", "tsc_mode", "xen_extended_cpuid"];
 
 const MISSING: &[&str] = &[
     "bootloader",
@@ -201,6 +202,7 @@ pub(super) fn find(key: &str) -> Option<Key> {
     let lists = [
         (WORKS, Key::Works),
         (IDLE, Key::Idle),
+        (IGNORED, Key::Ignored),
         (MISSING, Key::Missing),
     ];
     lists
@@ -211,7 +213,7 @@ pub(super) fn find(key: &str) -> Option<Key> {
 
 /// The key that somebody may have meant: one letter off.
 pub(super) fn like(key: &str) -> Option<&'static str> {
-    let all = WORKS.iter().chain(MISSING).chain(IDLE);
+    let all = WORKS.iter().chain(MISSING).chain(IDLE).chain(IGNORED);
     all.copied().find(|known| distance(known, key) == 1)
 }
 

@@ -47,18 +47,26 @@ pub struct Settings {
 /// # Errors
 /// The first thing that is not in the language.
 pub fn parse(file: &Path, text: &str) -> Result<Settings, Error> {
+    let mut settings = Settings {
+        file: file.to_owned(),
+        ..Settings::default()
+    };
+    parse_into(&mut settings, file, text)?;
+    Ok(settings)
+}
+
+/// Parses assignments behind those that are there already. Gives the keys that they set.
+fn parse_into(settings: &mut Settings, file: &Path, text: &str) -> Result<Vec<String>, Error> {
     let mut parser = Parser {
         file,
         rest: text,
         line: 1,
     };
-    let mut settings = Settings {
-        file: file.to_owned(),
-        ..Settings::default()
-    };
+    let mut keys = Vec::new();
     while let Some((key, adds, setting)) = parser.statement()? {
         let order = settings.all.len();
         let line = setting.line;
+        keys.push(key.clone());
         match settings.all.get_mut(&key) {
             Some(before) if adds => {
                 match (&mut before.value, setting.value) {
@@ -78,7 +86,7 @@ pub fn parse(file: &Path, text: &str) -> Result<Settings, Error> {
             }
         }
     }
-    Ok(settings)
+    Ok(keys)
 }
 
 /// As [`parse`], with `key=value` words from a command line behind the file. Quotes may be missing
@@ -90,16 +98,22 @@ pub fn parse_with(file: &Path, text: &str, overrides: &[String]) -> Result<Setti
     let mut settings = parse(file, text)?;
     for word in overrides {
         let line = Path::new("command line");
-        let parsed = parse(line, word).or_else(|error| match word.split_once('=') {
+        let mut with = settings.clone();
+        let parsed = parse_into(&mut with, line, word);
+        let keys = parsed.or_else(|error| match word.split_once('=') {
             Some((key, value)) if !value.trim_start().starts_with(['[', '"', '\'']) => {
                 let quoted = value.replace('\\', "\\\\").replace('"', "\\\"");
-                parse(line, &format!("{key}=\"{quoted}\"")).map_err(|_| error)
+                with = settings.clone();
+                let word = format!("{key}=\"{quoted}\"");
+                parse_into(&mut with, line, &word).map_err(|_| error)
             }
             _ => Err(error),
         })?;
-        for (key, mut setting) in parsed.all {
-            setting.line = 0;
-            settings.all.insert(key, setting);
+        settings = with;
+        for key in keys {
+            if let Some(setting) = settings.all.get_mut(&key) {
+                setting.line = 0;
+            }
         }
     }
     Ok(settings)
@@ -465,6 +479,24 @@ mod tests {
         assert_eq!(text("name"), Value::Text("other guest".into()));
         assert_eq!(text("x"), Value::Text("y".into()));
         assert!(parse_with(Path::new("f"), "", &["nonsense".into()]).is_err());
+    }
+
+    #[test]
+    fn overrides_add_to_what_the_file_says() {
+        let overrides = [
+            "extra+= quiet".into(),
+            "vif+=['b']".into(),
+            "new+=x".into(),
+            "vif+=['c']".into(),
+        ];
+        let text = "extra='ro'\nvif=['a']\n";
+        let settings = parse_with(Path::new("f"), text, &overrides).unwrap();
+        let value = |key: &str| settings.all[key].value.clone();
+        assert_eq!(value("extra"), Value::Text("ro quiet".into()));
+        assert_eq!(value("vif"), words(&["a", "b", "c"]));
+        assert_eq!(value("new"), Value::Text("x".into()));
+        assert_eq!(settings.all["vif"].line, 0);
+        assert!(parse_with(Path::new("f"), text, &["vif+='x'".into()]).is_err());
     }
 
     proptest! {

@@ -21,7 +21,6 @@ pub mod vdev;
 mod xenbus;
 
 use std::fs::{self, File};
-use std::io::Write as _;
 use std::path::Path;
 
 pub use disk_spec::{DiskSpec, SpecError};
@@ -30,6 +29,7 @@ pub use layout::{Device, Kind};
 pub use mac::Mac;
 pub use nic_spec::NicSpec;
 
+use crate::sys::log;
 use crate::xenstore::Client;
 
 /// Held while a device is checked against others and entered, so that two cannot slip in at once.
@@ -152,10 +152,9 @@ fn lock() -> Result<File, Cause> {
     Ok(file)
 }
 
-/// Tells whoever started the tool, if there is still somebody: a full disk behind the supervisor's
-/// log must not end it.
+/// Tells whoever started the tool, if there is still somebody.
 fn warn(message: &str) {
-    let _ = writeln!(std::io::stderr(), "warning: {message}");
+    log::complain(&format!("warning: {message}"));
 }
 
 /// The number of a domain given by name or number.

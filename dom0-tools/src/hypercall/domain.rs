@@ -8,7 +8,7 @@ use hypercall_abi::domctl::{
     DomctlAddressSize, DomctlCmd, DomctlCreatedomain, DomctlGetdomaininfo, DomctlHypercallInit,
     DomctlMaxMem, DomctlMaxVcpus, DomctlSchedOp, DomctlSchedulerOp, DomctlSendtrigger,
     DomctlSetdebugging, DomctlSetdomainhandle, DomctlSettimeoffset, DomctlVcpuaffinity,
-    DomctlVcpucontext, SendTrigger, XEN_VCPUAFFINITY_HARD, XEN_VCPUAFFINITY_SOFT,
+    DomctlVcpucontext, Scheduler, SendTrigger, XEN_VCPUAFFINITY_HARD, XEN_VCPUAFFINITY_SOFT,
 };
 use hypercall_abi::event_channel::{EvtchnAllocUnbound, EvtchnOp, EvtchnPort};
 use hypercall_abi::sched::{SchedOp, SchedRemoteShutdown, Shutdown};
@@ -261,18 +261,18 @@ impl Interface {
         Ok(())
     }
 
-    /// Sets a domain's share of processor time; what is `None` stays.
+    /// Sets a domain's share of processor time under the scheduler of its pool; what is `None` stays.
     ///
     /// # Errors
-    /// What the hypervisor refuses; `EINVAL` where the scheduler knows no shares.
+    /// What the hypervisor refuses; `EINVAL` where the scheduler knows no shares, or is another.
     pub fn set_share(
         &self,
         domain: DomId,
+        sched_id: Scheduler,
         weight: Option<u16>,
         cap: Option<u16>,
     ) -> Result<(), Error> {
         let what = "share of processor time";
-        let sched_id = self.scheduler()?;
         let ask = |cmd, u| {
             let mut op = domctl(DomctlCmd::SCHEDULER_OP, domain);
             op.u.set_scheduler_op(DomctlSchedulerOp { sched_id, cmd, u });

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use hypercall_abi::domctl::DomctlCreatedomain;
+use hypercall_abi::domctl::{DomctlCreatedomain, DomctlGetdomaininfo, Scheduler, XEN_DOMINF_DYING};
 use hypercall_abi::xen::DomId;
 
 use super::lock::Lock;
@@ -14,6 +14,7 @@ use crate::config::cpus::Cpus;
 use crate::config::domain::{Domain, Kind, Uuid};
 use crate::config::syntax::{Settings, Value};
 use crate::devices::{self, Mac};
+use crate::sys::log;
 
 /// "As the hypervisor thinks right", for numbers of frames.
 const DEFAULT_FRAMES: i32 = -1;
@@ -106,7 +107,7 @@ fn absolute(path: &Path) -> PathBuf {
 }
 
 /// As a string of the configuration's language.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let text = text.replace('\\', "\\\\").replace('"', "\\\"");
     format!("\"{text}\"")
 }
@@ -152,10 +153,8 @@ pub fn create(
     }
     let _lock = Lock::take()?;
     find::check_free(tools, &config.name)?;
-    for info in tools.xen.domains()? {
-        if info.handle == plan.uuid.0 {
-            return Err(Error::UuidInUse(plan.uuid, info.domain));
-        }
+    if let Some(other) = holder(&tools.xen.domains()?, plan.uuid) {
+        return Err(Error::UuidInUse(plan.uuid, other));
     }
     let pages = config.memory / 4;
     let mut request = Request::open(
@@ -194,7 +193,9 @@ pub fn create(
         Ok(()) => Ok(domain),
         Err(error) => {
             if let Err(second) = destroy::destroy(tools, domain) {
-                eprintln!("xl: while taking the half-made domain back: {second}");
+                log::complain(&format!(
+                    "xl: while taking the half-made domain back: {second}"
+                ));
             }
             match interrupted.load(Ordering::Relaxed) {
                 true => Err(Error::Interrupted),
@@ -202,6 +203,16 @@ pub fn create(
             }
         }
     }
+}
+
+/// The domain that has a UUID. What is left of a dead one (somebody still has its pages mapped) does
+/// not keep it from its successor.
+fn holder(domains: &[DomctlGetdomaininfo], uuid: Uuid) -> Option<DomId> {
+    let mut living = domains
+        .iter()
+        .filter(|info| info.flags & XEN_DOMINF_DYING == 0);
+    let found = living.find(|info| info.handle == uuid.0);
+    found.map(|info| info.domain)
 }
 
 fn frames(configured: Option<u32>) -> i32 {
@@ -257,8 +268,9 @@ fn fill(
         .xen
         .set_max_memory(domain, config.memory + memory::EXTRA)?;
     tools.xen.set_memory_map(domain, config.max_memory)?;
-    if config.time_offset != 0 {
-        tools.xen.set_time_offset(domain, config.time_offset)?;
+    let offset = config.time_offset + if config.local_time { zone()? } else { 0 };
+    if offset != 0 {
+        tools.xen.set_time_offset(domain, offset)?;
     }
     let served_by = |daemon: &str| -> Result<DomId, Error> {
         let path = format!("/tool/{daemon}/domid");
@@ -280,7 +292,10 @@ fn fill(
     let built = builder::build(&target, &request)?;
     still_wanted()?;
     if config.weight.is_some() || config.cap.is_some() {
-        tools.xen.set_share(domain, config.weight, config.cap)?;
+        let scheduler = scheduler_of(tools, domain)?;
+        tools
+            .xen
+            .set_share(domain, scheduler, config.weight, config.cap)?;
     }
     store::introduce(
         &tools.store,
@@ -306,6 +321,31 @@ fn fill(
         })
         .map_err(|error| Error::Other(format!("files in /var/lib/xen: {error}")))?;
     Ok(())
+}
+
+/// By how many seconds this host's time zone is ahead of UTC now. A host without a zone is at UTC.
+fn zone() -> Result<i64, Error> {
+    if !Path::new("/etc/localtime").exists() {
+        return Ok(0);
+    }
+    let zone = tz::TimeZone::local();
+    let now = zone.and_then(|zone| Ok(zone.find_current_local_time_type()?.ut_offset()));
+    let failed = |error| Error::Other(format!("localtime: the host's time zone: {error}"));
+    now.map(i64::from).map_err(failed)
+}
+
+/// Who schedules in a domain's pool.
+fn scheduler_of(tools: &Tools, domain: DomId) -> Result<Scheduler, Error> {
+    let cpus = tools.xen.physinfo()?.max_cpu_id.saturating_add(1);
+    let info = tools.xen.domain(domain)?;
+    let info = info.ok_or_else(|| Error::NoDomain(domain.0.to_string()))?;
+    // A hypervisor may be built without pools.
+    let pools = tools.xen.pools(cpus).unwrap_or_default();
+    let pool = pools.into_iter().find(|pool| pool.id == info.cpupool);
+    match pool {
+        Some(pool) => Ok(pool.scheduler),
+        None => Ok(tools.xen.scheduler()?),
+    }
 }
 
 /// The affinities that are configured: one list for all vCPUs, or one each.
@@ -344,15 +384,45 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_zone_is_that_of_the_clock() {
+        // What this machine's own `date` says, whatever that is.
+        let Ok(date) = std::process::Command::new("date").arg("+%z").output() else {
+            return;
+        };
+        let text = String::from_utf8_lossy(&date.stdout).trim().to_owned();
+        let (sign, digits) = text.split_at(1);
+        let number: i64 = digits.parse().unwrap();
+        let seconds = number / 100 * 3600 + number % 100 * 60;
+        let expected = if sign == "-" { -seconds } else { seconds };
+        assert_eq!(zone().unwrap(), expected);
+    }
+
+    #[test]
+    fn the_uuid_of_a_dead_domain_is_free() {
+        let uuid = Uuid([7; 16]);
+        let domain = |number, flags| DomctlGetdomaininfo {
+            domain: DomId(number),
+            handle: uuid.0,
+            flags,
+            ..Default::default()
+        };
+        assert_eq!(holder(&[domain(3, XEN_DOMINF_DYING)], uuid), None);
+        let both = [domain(3, XEN_DOMINF_DYING), domain(4, 0)];
+        assert_eq!(holder(&both, uuid), Some(DomId(4)));
+        assert_eq!(holder(&both, Uuid([8; 16])), None);
+    }
+
+    #[test]
     fn a_restart_finds_the_same_identity_and_overrides() {
         let text = "name='a'\nkernel='k'\nvif=['bridge=br0','']\nmemory=64";
-        let overrides = ["memory=128".to_owned(), "extra=a b".to_owned()];
+        let overrides = ["memory=128", "extra=a b", "extra+= c"].map(str::to_owned);
         let mut warnings = Vec::new();
         let plan = Plan::new(Path::new("t"), text, &overrides, &mut warnings).unwrap();
         let again = Plan::new(Path::new("t"), &plan.text, &[], &mut warnings).unwrap();
         assert_eq!(again.uuid, plan.uuid);
         assert_eq!(again.config.memory, 128 * 1024);
-        assert_eq!(again.config.command_line, "a b");
+        assert_eq!(plan.config.command_line, "a b c");
+        assert_eq!(again.config.command_line, "a b c");
         let macs = |plan: &Plan| {
             plan.config
                 .nics

@@ -3,8 +3,9 @@
 //! Xen `docs/misc/dump-core-format.txt`: sections `.note.Xen`, `.xen_prstatus`, `.xen_p2m`,
 //! `.xen_pages`, `.shstrtab`; the pages in the order of the p2m's entries.
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use hypercall_abi::arch_x86::VcpuGuestContext;
@@ -71,12 +72,11 @@ fn write_standing(xen: &Interface, domain: DomId, path: &Path) -> Result<(), Err
     let page = xen.map_foreign(domain, &[info.shared_info_frame])?;
     page.read(0, shared.as_mut_bytes()).map_err(failed)?;
     let list = frames(xen, domain, &shared, info.tot_pages)?;
-    let held: Vec<[u64; 2]> = (0..)
-        .zip(list)
-        .filter(|(_, machine)| *machine != NONE)
-        .map(|(guest, machine)| [guest, machine])
-        .collect();
-    let file = File::create(path).map_err(failed)?;
+    let held = held(list, info.tot_pages);
+    // A guest's memory is for nobody but the administrator.
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let file = options.open(path).map_err(failed)?;
     let mut out = BufWriter::with_capacity(1 << 20, file);
     let pages = held.len() as u64;
     let version = xen.version()?;
@@ -129,6 +129,17 @@ fn write_standing(xen: &Interface, domain: DomId, path: &Path) -> Result<(), Err
     out.flush().map_err(failed)?;
     out.seek(SeekFrom::Start(0)).map_err(failed)?;
     Ok(())
+}
+
+/// What is written: guest frames with their machine frames. A list can name a machine frame as
+/// often as it likes, but a domain has only so many pages.
+fn held(list: Vec<u64>, pages: u64) -> Vec<[u64; 2]> {
+    (0..)
+        .zip(list)
+        .filter(|(_, machine)| *machine != NONE)
+        .map(|(guest, machine)| [guest, machine])
+        .take(usize::try_from(pages).unwrap_or(usize::MAX))
+        .collect()
 }
 
 /// The machine frame of each guest frame, from the guest's own list, none of which is trusted:
@@ -307,5 +318,16 @@ impl Layout {
             wide(&mut bytes, section.entry);
         }
         bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dump_is_no_larger_than_the_domain_whatever_its_list_says() {
+        assert_eq!(held(vec![7, NONE, 9], 2), [[0, 7], [2, 9]]);
+        assert_eq!(held(vec![7; 1000], 3), [[0, 7], [1, 7], [2, 7]]);
     }
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{FlockOperation, fcntl_lock};
 
 use super::Error;
+use crate::sys::log;
 
 const PATH: &str = "/run/lock/xl";
 /// Another create may take its time; a stuck one must not stop everything silently for ever.
@@ -44,7 +45,9 @@ impl Lock {
                     if start.elapsed() < PATIENCE =>
                 {
                     if !told && start.elapsed() > Duration::from_secs(2) {
-                        eprintln!("xl: waiting for another xl that makes a domain ({PATH})");
+                        log::complain(&format!(
+                            "xl: waiting for another xl that makes a domain ({PATH})"
+                        ));
                         told = true;
                     }
                     std::thread::sleep(Duration::from_millis(20));

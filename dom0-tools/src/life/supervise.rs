@@ -4,7 +4,7 @@
 //! in xenstore and in the domain's files, so that a lost one can be started again.
 
 use std::fs::OpenOptions;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -65,7 +65,9 @@ impl Named for Command {
 
 fn log(text: &str) {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    println!("{} {text}", now.unwrap_or_default().as_secs());
+    let seconds = now.unwrap_or_default().as_secs();
+    // A full disk must not end the one who is to restart the domain.
+    let _ = writeln!(io::stdout(), "{seconds} {text}");
 }
 
 /// The supervisor itself: returns when the domain is gone for good.
@@ -96,6 +98,11 @@ pub fn run(domain: DomId) -> Result<(), Error> {
             }
             End::Shutdown(reason) => reason,
         };
+        // It may have got another name or configuration meanwhile.
+        let plan = Plan::of_existing(domain, uuid).unwrap_or_else(|error| {
+            log(&format!("{error}; goes on with the configuration before"));
+            plan
+        });
         let action = action(&plan.config, reason);
         log(&format!(
             "domain {} stopped, reason code {}: {}",
@@ -168,10 +175,11 @@ fn set_aside(tools: &mut Tools, domain: DomId, name: &str) -> Result<(), Error> 
     let mut number = 1;
     let new = loop {
         let new = format!("{name}-{number}");
-        if find::check_free(tools, &new).is_ok() {
-            break new;
+        match find::check_free(tools, &new) {
+            Ok(()) => break new,
+            Err(Error::NameInUse(..)) => number += 1,
+            Err(error) => return Err(error),
         }
-        number += 1;
     };
     let uuid = Uuid::random().map_err(|error| Error::Other(error.to_string()))?;
     let old = tools.xen.domain(domain)?.map(|info| Uuid(info.handle));

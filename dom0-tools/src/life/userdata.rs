@@ -7,6 +7,7 @@ use std::{fs, io};
 use hypercall_abi::xen::DomId;
 
 use crate::config::domain::Uuid;
+use crate::sys::file;
 
 const FOLDER: &str = "/var/lib/xen";
 /// The configuration as `xl` reads it.
@@ -27,8 +28,7 @@ pub fn write(domain: DomId, uuid: Uuid, user: &str, bytes: &[u8]) -> io::Result<
     fs::create_dir_all(FOLDER)?;
     let path = path(domain, uuid, user);
     let new = Path::new(FOLDER).join(format!("userdata-n.{}.{uuid}.{user}", domain.0));
-    fs::write(&new, bytes)?;
-    fs::rename(&new, &path)
+    file::replace(&path, &new, bytes)
 }
 
 /// Reads a file; `None` if there is none.

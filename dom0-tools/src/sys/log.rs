@@ -10,6 +10,12 @@ const KERNEL: &str = "/dev/kmsg";
 /// Facility daemon, severity warning (RFC 3164).
 const PRIORITY: u32 = 3 * 8 + 4;
 
+/// Writes a line to standard error, if that takes it: one that is a file on a full disk must not end
+/// the program.
+pub fn complain(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
 /// The log.
 #[derive(Debug, Default)]
 pub struct Log {
@@ -42,7 +48,7 @@ impl Log {
     /// Writes a line. A log that cannot be written is nobody's to hear of.
     pub fn line(&mut self, line: &str) {
         if self.stderr {
-            let _ = writeln!(std::io::stderr(), "{}: {line}", self.name);
+            complain(&format!("{}: {line}", self.name));
         }
         if self.syslog_line(line).is_none() && !self.stderr {
             self.kernel_line(line);

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use hypercall_abi::xen::DomId;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -51,7 +51,8 @@ pub(super) struct Arguments {
     words: Vec<String>,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
+/// `dry`: as with `-n`.
+pub(super) fn run(arguments: &Arguments, dry: bool) -> Result<ExitCode, Error> {
     let mut file = arguments.file.clone();
     let mut overrides = Vec::new();
     for word in &arguments.words {
@@ -65,7 +66,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
         }
     }
     let file = file.unwrap_or_else(|| "/dev/null".into());
-    match start(&file, &overrides, arguments) {
+    match start(&file, &overrides, arguments, dry) {
         // As stock xl: 1 for the configuration, 3 for what came of it.
         Err(error @ Error::Config(_)) => Err(error),
         Err(error) => {
@@ -92,10 +93,16 @@ pub(super) fn plainly(file: &Path) -> Result<(), Error> {
         file: None,
         words: Vec::new(),
     };
-    start(file, &[], &arguments).map(drop)
+    start(file, &[], &arguments, false).map(drop)
 }
 
-fn start(file: &Path, overrides: &[String], arguments: &Arguments) -> Result<ExitCode, Error> {
+fn start(
+    file: &Path,
+    overrides: &[String],
+    arguments: &Arguments,
+    dry: bool,
+) -> Result<ExitCode, Error> {
+    let dry = dry || arguments.dry_run;
     let (plan, warnings) = read(file, overrides)?;
     if !arguments.quiet {
         println!("Parsing config from {}", file.display());
@@ -103,20 +110,23 @@ fn start(file: &Path, overrides: &[String], arguments: &Arguments) -> Result<Exi
             eprintln!("xl: warning: {warning}");
         }
     }
-    if arguments.dry_run || arguments.debug {
+    if dry || arguments.debug {
         print!("{}", json::pretty(&json::config(&plan.config, plan.uuid)));
-        if arguments.dry_run {
+        if dry {
             return Ok(ExitCode::SUCCESS);
         }
     }
     let interrupted = Arc::new(AtomicBool::new(false));
+    // Once the domain runs, signals end the one who watches over it as they end any program.
+    let runs = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
-        signal_hook::flag::register(signal, interrupted.clone())
+        signal_hook::flag::register_conditional_default(signal, runs.clone())
+            .and_then(|_| signal_hook::flag::register(signal, interrupted.clone()))
             .map_err(|error| Error::Other(format!("signals: {error}")))?;
     }
     let mut tools = Tools::open()?;
     let domain = create(&mut tools, &plan, &interrupted)?;
-    match go(&tools, domain, &plan, arguments) {
+    match go(&tools, domain, &plan, arguments, &runs) {
         Ok(code) => Ok(code),
         Err(error) => {
             // Made, but of no use.
@@ -147,7 +157,13 @@ pub(super) fn read(
 }
 
 /// From a made domain to one that runs, watched over and shown as wanted.
-fn go(tools: &Tools, domain: DomId, plan: &Plan, arguments: &Arguments) -> Result<ExitCode, Error> {
+fn go(
+    tools: &Tools,
+    domain: DomId,
+    plan: &Plan,
+    arguments: &Arguments,
+    runs: &AtomicBool,
+) -> Result<ExitCode, Error> {
     if !arguments.unwatched && !arguments.foreground {
         supervise::start(domain, &plan.config.name)?;
     }
@@ -164,7 +180,15 @@ fn go(tools: &Tools, domain: DomId, plan: &Plan, arguments: &Arguments) -> Resul
         tools.xen.unpause_domain(domain)?;
     }
     if arguments.foreground {
-        supervise::run(domain)?;
+        runs.store(true, Ordering::Relaxed);
+        if let Err(error) = supervise::run(domain) {
+            // The domain lives, and may do well without.
+            eprintln!(
+                "xl: nobody watches over domain {} any more: {error}",
+                domain.0
+            );
+            return Ok(ExitCode::FAILURE);
+        }
     }
     if let Some(mut console) = console {
         // However it ended: the domain lives.

@@ -83,6 +83,14 @@ failures!(
     client::Error
 );
 
+/// Whether a command can say what it would do.
+pub(super) fn implements_dry_run(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::BlockAttach(_) | Command::NetworkAttach(_) | Command::CpupoolCreate(_)
+    )
+}
+
 /// Runs a command; `dry` ones only say what they would do.
 pub(super) fn run(command: &Command, dry: bool) -> ExitCode {
     let done = match command {

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use hypercall_abi::xen::DomId;
 
 use crate::config::domain::{Uuid, check_name};
+use crate::life::create::quoted;
 use crate::life::{Error, Tools, find, json, store, userdata};
 
 #[derive(Debug, clap::Args)]
@@ -75,7 +76,7 @@ pub(super) fn rename(arguments: &Rename) -> Result<ExitCode, Error> {
     // What restarts it, and what stock tools read, must know, too.
     let failed = |error| Error::Other(format!("files in /var/lib/xen: {error}"));
     if let Some(mut text) = userdata::read(info.domain, uuid, userdata::TEXT).map_err(failed)? {
-        text.extend_from_slice(format!("\nname = \"{}\"\n", new.replace('"', "\\\"")).as_bytes());
+        text.extend_from_slice(format!("\nname = {}\n", quoted(new)).as_bytes());
         userdata::write(info.domain, uuid, userdata::TEXT, &text).map_err(failed)?;
     }
     if let Some(bytes) = userdata::read(info.domain, uuid, userdata::JSON).map_err(failed)?

@@ -45,9 +45,10 @@ const USAGE: u8 = 2;
     infer_subcommands = true
 )]
 struct Arguments {
-    /// Log more. The options here are taken for compatibility: no command yet heeds them.
+    /// Log more; like the options below but `-N` taken for compatibility, and without effect.
     #[arg(short = 'v', action = clap::ArgAction::Count)]
     verbose: u8,
+    /// Say what would be done, and do nothing. Commands that cannot are refused.
     #[arg(short = 'N')]
     dry_run: bool,
     #[arg(short = 'f')]
@@ -104,23 +105,31 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         return finish(&help::of(Some(&command)));
     }
     match Arguments::try_parse_from(&arguments) {
-        Ok(Arguments {
-            command: Command::Devices(command),
-            dry_run,
-            ..
-        }) => devices::run(&command, dry_run),
-        Ok(parsed) => run(&parsed.command),
+        Ok(parsed) if parsed.dry_run && !implements_dry_run(&parsed.command) => {
+            eprintln!("command does not implement -N (dryrun) option");
+            ExitCode::FAILURE
+        }
+        Ok(parsed) => run(&parsed.command, parsed.dry_run),
         Err(error) => refuse(&error),
     }
 }
 
-fn run(command: &Command) -> ExitCode {
-    if let Some(done) = about_domains(command) {
+/// Whether `-N` keeps a command from doing anything; reading is refused as well, as by stock xl.
+fn implements_dry_run(command: &Command) -> bool {
+    match command {
+        Command::Create(_) => true,
+        Command::Devices(command) => devices::implements_dry_run(command),
+        _ => false,
+    }
+}
+
+fn run(command: &Command, dry: bool) -> ExitCode {
+    if let Some(done) = about_domains(command, dry) {
         return done.unwrap_or_else(|error| fail(&error.to_string()));
     }
     let done = match command {
         Command::Claims => Interface::open().and_then(|xen| list::claims(&xen)),
-        Command::Devices(command) => return devices::run(command, false),
+        Command::Devices(command) => return devices::run(command, dry),
         Command::Help { command } => Ok(help::of(command.as_deref())),
         Command::DebugKeys(arguments) => {
             Interface::open().and_then(|xen| debug_keys::run(&xen, arguments))
@@ -148,9 +157,9 @@ fn run(command: &Command) -> ExitCode {
 }
 
 /// The commands that make, change and end domains; `None` for the others.
-fn about_domains(command: &Command) -> Option<Result<ExitCode, life::Error>> {
+fn about_domains(command: &Command, dry: bool) -> Option<Result<ExitCode, life::Error>> {
     Some(match command {
-        Command::Create(arguments) => create::run(arguments),
+        Command::Create(arguments) => create::run(arguments, dry),
         Command::SuperviseDomain(arguments) => create::supervise(arguments),
         Command::Destroy(arguments) => lifecycle::destroy(arguments),
         Command::Shutdown(arguments) => lifecycle::shutdown(arguments),
@@ -240,5 +249,28 @@ mod tests {
         assert_eq!(code("xl debug-keys"), ExitCode::from(2));
         assert_eq!(code("xl help"), ExitCode::SUCCESS);
         assert_eq!(code("xl list -h"), ExitCode::SUCCESS);
+    }
+
+    #[test]
+    fn a_dry_run_does_nothing_whatever_the_command() {
+        let dry = |line: &str| implements_dry_run(&parse(line).unwrap().command);
+        for line in ["xl create f", "xl block-attach 1 x", "xl cpupool-create f"] {
+            assert!(dry(line), "{line}");
+        }
+        for line in [
+            "xl destroy guest",
+            "xl shutdown -a",
+            "xl block-detach 1 xvda",
+        ] {
+            assert!(!dry(line), "{line}");
+        }
+        let code = |line: &str| main(line.split(' ').map(OsString::from));
+        assert_eq!(code("xl -N destroy guest"), ExitCode::FAILURE);
+        // Beyond reading it, nothing happens to a configuration.
+        let file = std::env::temp_dir().join(format!("oxen-dry-{}.cfg", std::process::id()));
+        std::fs::write(&file, "name='dry'\nkernel='/nowhere'\nmemory=64").unwrap();
+        let line = format!("xl -N create -q {}", file.display());
+        assert_eq!(code(&line), ExitCode::SUCCESS);
+        std::fs::remove_file(&file).unwrap();
     }
 }

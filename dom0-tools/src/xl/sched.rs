@@ -43,7 +43,7 @@ pub(super) fn run(arguments: &Arguments, scheduler: Scheduler) -> Result<String,
     let mut names = Names::open();
     let domain = names.find(domain, &domains)?.domain;
     if arguments.weight.is_some() || arguments.cap.is_some() {
-        xen.set_share(domain, arguments.weight, arguments.cap)?;
+        xen.set_share(domain, scheduler, arguments.weight, arguments.cap)?;
         return Ok(String::new());
     }
     Ok(header() + &line(&xen, &mut names, domain, scheduler)?)
