@@ -33,6 +33,7 @@ use std::{env, fmt, io};
 use hypercall_abi::Errno;
 use hypercall_abi::io::xs_wire::XsType;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
 use super::wire::{self, Assembler, Message, PAYLOAD_MAX, Perm};
 
@@ -192,6 +193,18 @@ impl Client {
             way: None,
             state: RefCell::default(),
         }
+    }
+
+    /// The same, but a daemon that does not answer for so long counts as gone: every call fails then.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the kernel's device is the way, which waits for ever.
+    pub fn with_patience(self, patience: Duration) -> Result<Self, Error> {
+        for way in [Timeout::Recv, Timeout::Send] {
+            set_socket_timeout(&self.fd, way, Some(patience))
+                .map_err(|errno| io_error("set a time limit", errno))?;
+        }
+        Ok(self)
     }
 
     /// A connection of its own to the same daemon: events of watches stay with their owners.

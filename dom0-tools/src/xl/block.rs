@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::devices::{Failure, number_at, shown, state_of};
+use super::devices::{Detach, Failure, List, Listed, shown};
 use crate::devices::vdev::VirtualDevice;
 use crate::devices::{Device, DiskSpec, Kind, cdrom, disk};
 use crate::xenstore::Client;
@@ -13,23 +13,6 @@ pub(super) struct Attach {
     /// The disk, in one word or several.
     #[arg(required = true)]
     disk: Vec<String>,
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct List {
-    #[arg(required = true)]
-    domains: Vec<String>,
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct Detach {
-    /// Without asking the guest.
-    #[arg(short, long)]
-    force: bool,
-    domain: String,
-    device: String,
 }
 
 #[derive(Debug, clap::Args)]
@@ -74,57 +57,46 @@ fn describe(spec: &DiskSpec) -> Value {
 }
 
 pub(super) fn list(arguments: &List) -> Result<String, Failure> {
-    let store = Client::open()?;
-    let mut out = line([
+    let head = line([
         "Vdev", "BE", "handle", "state", "evt-ch", "ring-ref", "BE-path",
     ]);
-    let mut described = Vec::new();
-    for domain in &arguments.domains {
-        let domid = match super::devices::domain(domain) {
-            Ok(domid) => domid,
-            Err(error) => {
-                // The others are shown all the same.
-                eprintln!("{error}");
-                continue;
-            }
-        };
-        for device in Device::list(&store, domid, Kind::Vbd)? {
-            let front = device.frontend();
-            let state = state_of(&store, &device)?;
-            let channel = number_at(&store, &format!("{front}/event-channel"))?;
-            let ring = number_at(&store, &format!("{front}/ring-ref"))?;
-            let (devid, backend_domid) = (device.devid, device.backend_domid);
-            out += &line([
-                devid.to_string(),
-                backend_domid.to_string(),
-                domid.to_string(),
-                state.to_string(),
-                channel.to_string(),
-                ring.to_string(),
-                device.backend(),
-            ]);
-            let known = |name: &str| store.try_read_string(&format!("{}/{name}", device.tools()));
-            described.push(json!({
-                "domid": domid,
-                "devid": devid,
-                "vdev": known("dev")?,
-                "target": known("params")?,
-                "mode": known("mode")?,
-                "type": known("type")?,
-                "device_type": known("device-type")?,
-                "backend_domid": backend_domid,
-                "backend": device.backend(),
-                "state": state,
-                "evtch": channel,
-                "rref": ring,
-            }));
-        }
-    }
-    Ok(if arguments.json {
-        shown(&Value::from(described)) + "\n"
-    } else {
-        out
-    })
+    // The others are shown all the same.
+    let domain = |wanted: &str| {
+        let found = super::devices::domain(wanted);
+        Ok(found.inspect_err(|error| eprintln!("{error}")).ok())
+    };
+    super::devices::list(arguments, Kind::Vbd, head, domain, show)
+}
+
+fn show(listed: &Listed<'_>) -> Result<(String, Value), Failure> {
+    let device = listed.device;
+    let (state, channel) = (listed.front("state")?, listed.front("event-channel")?);
+    let ring = listed.front("ring-ref")?;
+    let (devid, backend_domid) = (device.devid, device.backend_domid);
+    let line = line([
+        devid.to_string(),
+        backend_domid.to_string(),
+        device.domid.to_string(),
+        state.to_string(),
+        channel.to_string(),
+        ring.to_string(),
+        device.backend(),
+    ]);
+    let value = json!({
+        "domid": device.domid,
+        "devid": devid,
+        "vdev": listed.known("dev")?,
+        "target": listed.known("params")?,
+        "mode": listed.known("mode")?,
+        "type": listed.known("type")?,
+        "device_type": listed.known("device-type")?,
+        "backend_domid": backend_domid,
+        "backend": device.backend(),
+        "state": state,
+        "evtch": channel,
+        "rref": ring,
+    });
+    Ok((line, value))
 }
 
 fn line(parts: [impl std::fmt::Display; 7]) -> String {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::names::Names;
 use super::{block, manual, network, pools, sched, top};
 use crate::console::client::{self, Which};
-use crate::devices::{self, Device};
+use crate::devices::{self, Device, Kind};
 use crate::hypercall::{self, Interface};
 use crate::xenstore::{self, Client};
 
@@ -18,11 +18,11 @@ use crate::xenstore::{self, Client};
 #[command(disable_help_flag = true)]
 pub(super) enum Command {
     BlockAttach(block::Attach),
-    BlockList(block::List),
-    BlockDetach(block::Detach),
+    BlockList(List),
+    BlockDetach(Detach),
     NetworkAttach(network::Attach),
-    NetworkList(network::List),
-    NetworkDetach(network::Detach),
+    NetworkList(List),
+    NetworkDetach(Detach),
     CdInsert(block::Insert),
     CdEject(block::Eject),
     Console(Console),
@@ -48,6 +48,26 @@ pub(super) struct Console {
     #[arg(short = 'n', default_value_t = 0)]
     number: u32,
     domain: String,
+}
+
+/// Of which domains devices are shown.
+#[derive(Debug, clap::Args)]
+pub(super) struct List {
+    #[arg(required = true)]
+    domains: Vec<String>,
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which device goes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Detach {
+    /// Without asking the guest.
+    #[arg(short, long)]
+    pub(super) force: bool,
+    pub(super) domain: String,
+    /// As people call it: a disk's name in the guest, an interface's number or MAC address.
+    pub(super) device: String,
 }
 
 /// What went wrong, in a line.
@@ -142,15 +162,55 @@ pub(super) fn domain(wanted: &str) -> Result<u32, Failure> {
     Ok(u32::from(found.domain.0))
 }
 
-/// The state of a device's frontend; -1 for none, as libxl has it.
-pub(super) fn state_of(store: &Client, device: &Device) -> Result<i64, xenstore::Error> {
-    number_at(store, &format!("{}/state", device.frontend()))
+/// A device in a list.
+pub(super) struct Listed<'a> {
+    store: &'a Client,
+    pub(super) device: &'a Device,
 }
 
-/// The number at a path; -1 if there is none.
-pub(super) fn number_at(store: &Client, path: &str) -> Result<i64, xenstore::Error> {
-    let text = store.try_read_string(path)?;
-    Ok(text.and_then(|text| text.trim().parse().ok()).unwrap_or(-1))
+impl Listed<'_> {
+    /// A number of the frontend's, as the guest has it; -1 for none, as libxl has it.
+    pub(super) fn front(&self, name: &str) -> Result<i64, xenstore::Error> {
+        let path = format!("{}/{name}", self.device.frontend());
+        let text = self.store.try_read_string(&path)?;
+        Ok(text.and_then(|text| text.trim().parse().ok()).unwrap_or(-1))
+    }
+
+    /// What the tools know of it.
+    pub(super) fn known(&self, name: &str) -> Result<Option<String>, xenstore::Error> {
+        let path = format!("{}/{name}", self.device.tools());
+        self.store.try_read_string(&path)
+    }
+}
+
+/// `block-list` and `network-list`: a head and a line for each device, or all of them described.
+pub(super) fn list(
+    arguments: &List,
+    kind: Kind,
+    head: String,
+    domain: impl Fn(&str) -> Result<Option<u32>, Failure>,
+    show: impl Fn(&Listed<'_>) -> Result<(String, Value), Failure>,
+) -> Result<String, Failure> {
+    let store = Client::open()?;
+    let (mut lines, mut described) = (head, Vec::new());
+    for wanted in &arguments.domains {
+        let Some(domid) = domain(wanted)? else {
+            continue;
+        };
+        for device in &Device::list(&store, domid, kind)? {
+            let listed = Listed {
+                store: &store,
+                device,
+            };
+            let (line, value) = show(&listed)?;
+            lines += &line;
+            described.push(value);
+        }
+    }
+    Ok(match arguments.json {
+        true => shown(&Value::from(described)) + "\n",
+        false => lines,
+    })
 }
 
 /// As people read it.

@@ -1,30 +1,26 @@
 //! Domains by name. Names live in xenstore only.
 
-use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use hypercall_abi::domctl::DomctlGetdomaininfo;
-use hypercall_abi::io::xs_wire::{XENSTORE_PAYLOAD_MAX, XsType, XsdSockmsg};
 use hypercall_abi::xen::DomId;
-use zerocopy::{FromZeros as _, IntoBytes as _};
 
-/// Where xenstored of dom0 listens.
-const SOCKET: &str = "/run/xenstored/socket";
+use crate::xenstore::client::socket_path;
+use crate::xenstore::{Client, Error};
+
 /// A daemon that does not answer must not keep the administrator from a list.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The source of names; without a xenstore only dom0 has one.
 pub(super) struct Names {
-    store: Option<UnixStream>,
+    store: Option<Client>,
 }
 
 impl Names {
     pub(super) fn open() -> Self {
-        let store = UnixStream::connect(SOCKET).ok().filter(|store| {
-            store.set_read_timeout(Some(PATIENCE)).is_ok()
-                && store.set_write_timeout(Some(PATIENCE)).is_ok()
-        });
-        Self { store }
+        let store = Client::connect(&socket_path());
+        let store = store.and_then(|store| store.with_patience(PATIENCE));
+        Self { store: store.ok() }
     }
 
     /// The name to print: `(null)` stands for none, as scripts know it.
@@ -34,15 +30,18 @@ impl Names {
 
     fn known(&mut self, domain: DomId) -> Option<String> {
         let path = format!("/local/domain/{}/name", domain.0);
-        let answer = self.store.as_mut().map(|store| read(store, &path));
+        let answer = self
+            .store
+            .as_ref()
+            .map(|store| store.try_read_string(&path));
         let stored = match answer {
             Some(Ok(name)) => name,
+            None | Some(Err(Error::Refused(..))) => None,
             Some(Err(_)) => {
                 // Half an answer may be left in it.
                 self.store = None;
                 None
             }
-            None => None,
         };
         stored.or_else(|| (domain == DomId(0)).then(|| "Domain-0".into()))
     }
@@ -69,33 +68,12 @@ impl Names {
     }
 }
 
-/// The value at `path`; `None` if the store has none for us.
-fn read(
-    store: &mut (impl std::io::Read + std::io::Write),
-    path: &str,
-) -> std::io::Result<Option<String>> {
-    let len = u32::try_from(path.len() + 1).map_err(std::io::Error::other)?;
-    let request = XsdSockmsg {
-        r#type: XsType::READ,
-        len,
-        ..Default::default()
-    };
-    store.write_all(&[request.as_bytes(), path.as_bytes(), &[0]].concat())?;
-    let mut answer = XsdSockmsg::new_zeroed();
-    store.read_exact(answer.as_mut_bytes())?;
-    if answer.len > XENSTORE_PAYLOAD_MAX {
-        return Err(std::io::ErrorKind::InvalidData.into());
-    }
-    let mut value = vec![0; answer.len as usize];
-    store.read_exact(&mut value)?;
-    let is_value = answer.r#type == XsType::READ;
-    Ok(is_value.then(|| String::from_utf8_lossy(&value).into_owned()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::xenstore::wire::{Assembler, Message};
     use std::io::{Read as _, Write as _};
+    use std::os::unix::net::UnixStream;
 
     fn domain(number: u16) -> DomctlGetdomaininfo {
         DomctlGetdomaininfo {
@@ -122,21 +100,25 @@ mod tests {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let server = std::thread::spawn(move || {
             let path = b"/local/domain/3/name\0";
-            let mut request = vec![0; 16 + path.len()];
-            theirs.read_exact(&mut request).unwrap();
-            assert_eq!(&request[16..], path);
-            let answer = XsdSockmsg {
-                r#type: XsType::READ,
-                len: 5,
-                ..Default::default()
-            };
-            theirs.write_all(answer.as_bytes()).unwrap();
-            theirs.write_all(b"guest").unwrap();
+            let mut bytes = vec![0; 16 + path.len()];
+            theirs.read_exact(&mut bytes).unwrap();
+            let request = Assembler::default().feed(&mut bytes.as_slice());
+            let request = request.unwrap().unwrap();
+            assert_eq!(request.payload, path);
+            let payload = b"guest".to_vec();
+            let answer = Message { payload, ..request };
+            theirs.write_all(&answer.to_bytes()).unwrap();
+            theirs
         });
-        let mut names = Names { store: Some(ours) };
+        let patience = Duration::from_millis(50);
+        let store = Client::over(ours.into()).with_patience(patience);
+        let store = store.ok();
+        let mut names = Names { store };
         assert_eq!(names.of(DomId(3)), "guest");
-        server.join().unwrap();
-        // The store has gone.
+        // A store that does not answer is not asked again.
+        let silent = server.join().unwrap();
         assert_eq!(names.of(DomId(4)), "(null)");
+        assert!(names.store.is_none());
+        drop(silent);
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::devices::{Failure, number_at, shown, state_of};
+use super::devices::{Detach, Failure, List, Listed, shown};
 use crate::devices::{Device, Kind, Mac, NicSpec, nic};
 use crate::xenstore::Client;
 
@@ -11,24 +11,6 @@ pub(super) struct Attach {
     domain: String,
     /// The interface, in one word or several.
     nic: Vec<String>,
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct List {
-    #[arg(required = true)]
-    domains: Vec<String>,
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct Detach {
-    /// Without asking the guest.
-    #[arg(short, long)]
-    force: bool,
-    domain: String,
-    /// Its number or its MAC address.
-    device: String,
 }
 
 pub(super) fn attach(arguments: &Attach, dry: bool) -> Result<String, Failure> {
@@ -60,46 +42,37 @@ fn describe(spec: &NicSpec) -> Value {
 }
 
 pub(super) fn list(arguments: &List) -> Result<String, Failure> {
-    let store = Client::open()?;
-    let mut out = header();
-    let mut described = Vec::new();
-    for domain in &arguments.domains {
-        let domid = super::devices::domain(domain)?;
-        for device in Device::list(&store, domid, Kind::Vif)? {
-            let front = device.frontend();
-            let state = state_of(&store, &device)?;
-            let known = |name: &str| store.try_read_string(&format!("{}/{name}", device.tools()));
-            let mac = known("mac")?.unwrap_or_else(|| "00:00:00:00:00:00".to_owned());
-            let at = |name: &str| number_at(&store, &format!("{front}/{name}"));
-            let (channel, send, receive) =
-                (at("event-channel")?, at("tx-ring-ref")?, at("rx-ring-ref")?);
-            let (devid, backend_domid) = (device.devid, device.backend_domid);
-            out += &format!(
-                "{devid:<3} {backend_domid:<2} {mac}{devid:>6} {state:>5} {channel:>6} \
-                 {send:>5}/{receive:<11} {:<30}\n",
-                device.backend()
-            );
-            described.push(json!({
-                "domid": domid,
-                "devid": devid,
-                "mac": mac,
-                "bridge": known("bridge")?,
-                "ip": known("ip")?,
-                "script": known("script")?,
-                "backend_domid": backend_domid,
-                "backend": device.backend(),
-                "state": state,
-                "evtch": channel,
-                "rref_tx": send,
-                "rref_rx": receive,
-            }));
-        }
-    }
-    Ok(if arguments.json {
-        shown(&Value::from(described)) + "\n"
-    } else {
-        out
-    })
+    let domain = |wanted: &str| super::devices::domain(wanted).map(Some);
+    super::devices::list(arguments, Kind::Vif, header(), domain, show)
+}
+
+fn show(listed: &Listed<'_>) -> Result<(String, Value), Failure> {
+    let device = listed.device;
+    let mac = listed.known("mac")?;
+    let mac = mac.unwrap_or_else(|| "00:00:00:00:00:00".to_owned());
+    let (state, channel) = (listed.front("state")?, listed.front("event-channel")?);
+    let (send, receive) = (listed.front("tx-ring-ref")?, listed.front("rx-ring-ref")?);
+    let (devid, backend_domid) = (device.devid, device.backend_domid);
+    let line = format!(
+        "{devid:<3} {backend_domid:<2} {mac}{devid:>6} {state:>5} {channel:>6} \
+         {send:>5}/{receive:<11} {:<30}\n",
+        device.backend()
+    );
+    let value = json!({
+        "domid": device.domid,
+        "devid": devid,
+        "mac": mac,
+        "bridge": listed.known("bridge")?,
+        "ip": listed.known("ip")?,
+        "script": listed.known("script")?,
+        "backend_domid": backend_domid,
+        "backend": device.backend(),
+        "state": state,
+        "evtch": channel,
+        "rref_tx": send,
+        "rref_rx": receive,
+    });
+    Ok((line, value))
 }
 
 fn header() -> String {
