@@ -34,6 +34,34 @@ const DEBUG_KEY: &[Action] = &[
     },
 ];
 
+/// What a person types into the consoles of the scenario `first-guest`; the last key of each leaves it.
+const TYPE_TO_THE_GUEST: &[Action] = &[
+    Action {
+        after: "This is a guest",
+        input: Input::Serial("echo answer $((6 * 7)) from $(cat /sys/hypervisor/type)\n"),
+    },
+    Action {
+        after: "answer 42 from xen",
+        input: Input::Serial("\x1d"),
+    },
+    Action {
+        after: "here is its console again",
+        input: Input::Serial(
+            "until [ -b /dev/xvdb ]; do sleep 1; done; echo from-the-guest >/dev/xvdb; sync; echo written $((2 * 2))\n",
+        ),
+    },
+    Action {
+        after: "written 4",
+        input: Input::Serial(
+            "cd /sys/devices/system/cpu/cpu1; until grep -q 1 online; do echo 1 >online; sleep 1; done; echo vcpus $(nproc)\n",
+        ),
+    },
+    Action {
+        after: "vcpus 2",
+        input: Input::Serial("\x1d"),
+    },
+];
+
 const DIRECT: Case = BASE;
 const ISO: Case = Case {
     route: Route::Bios,
@@ -299,6 +327,25 @@ pub const TABLE: &[Case] = &[
         initramfs: Initramfs::Full,
         scenario: "xenstored",
         ..DIRECT
+    },
+    // What a person does first, with our tools alone.
+    Case {
+        name: "xen-first-guest",
+        when: When::OnRequest,
+        initramfs: Initramfs::Own,
+        scenario: "first-guest",
+        actions: TYPE_TO_THE_GUEST,
+        expect: &["its console was left again"],
+        ..XEN_GUESTS
+    },
+    Case {
+        name: "oxen-first-guest",
+        when: When::Always,
+        initramfs: Initramfs::Own,
+        scenario: "first-guest",
+        actions: TYPE_TO_THE_GUEST,
+        expect: &["its console was left again"],
+        ..GUESTS
     },
     // Guests, by stock tools: first where the scenarios are proven, then here.
     Case {

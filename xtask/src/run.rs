@@ -126,17 +126,17 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let folder = paths::output().join("runs/interactive");
     fs::create_dir_all(&folder)?;
     let log = folder.join("serial.log");
-    // Ctrl-A belongs to the hypervisor's input switch, so QEMU listens to Ctrl-].
+    // Ctrl-A belongs to the hypervisor's input switch and Ctrl-] to `xl console`, so QEMU listens to Ctrl-T.
     let mut qemu = Command::new("qemu-system-x86_64");
     qemu.args(plan.arguments(&parts, &folder)?)
-        .args(["-echr", "0x1d", "-chardev"])
+        .args(["-echr", "0x14", "-chardev"])
         .arg(format!(
             "stdio,id=serial,mux=on,signal=off,logfile={}",
             log.display()
         ));
     qemu.args(["-serial", "chardev:serial", "-mon", "chardev=serial"]);
     eprintln!(
-        "x: Ctrl-] x ends the machine, Ctrl-] c is QEMU's monitor; log in {}",
+        "x: Ctrl-T x ends the machine, Ctrl-T c is QEMU's monitor; log in {}",
         log.display()
     );
     if let Some(port) = plan.gdb {

@@ -8,6 +8,8 @@ logs=/var/log/xen/console
 whose() {
     choice=$(argument "oxen.$1")
     [ -n "$choice" ] || choice=$(argument oxen.tools)
+    # Where there are no others.
+    [ -x "$stock/$1" ] || choice=ours
     echo "${choice:-stock}"
 }
 # The program of that name, stock or ours.
@@ -39,9 +41,10 @@ start_tools() {
     export PATH=/run/tools:$PATH
     say "tools: xl $(whose xl), xenstored $(whose xenstored), xenconsoled $(whose xenconsoled)"
     check "xenstored starts" "$(tool xenstored)" --pid-file /run/xenstored.pid
-    check "xen-init-dom0" "$stock/xen-init-dom0"
+    # Our xenstored says itself who dom0 is.
+    [ "$(whose xenstored)" = ours ] || check "xen-init-dom0" "$stock/xen-init-dom0"
     # Asked once: the ring forgets what was said at boot.
-    "$stock/xl" dmesg | grep -q 'Oxen .* started by' && : >/run/tools/on-oxen
+    /oxen/bin/xl dmesg | grep -q 'Oxen .* started by' && : >/run/tools/on-oxen
     # The scripts refuse to work where their log cannot be written.
     : >/var/log/xen/xen-hotplug.log
     check "xenconsoled starts" "$(tool xenconsoled)" --log=guest --log-dir=$logs --pid-file=/run/xenconsoled.pid
@@ -141,5 +144,5 @@ evidence() {
         tail -n 30 "$file"
     done
     echo "== xl dmesg"
-    "$stock/xl" dmesg | tail -n 40
+    /oxen/bin/xl dmesg | tail -n 40
 }
