@@ -46,6 +46,8 @@ pub enum Initramfs {
     Full,
     /// All stock tools, backends, hotplug scripts, and what guests are made of.
     Guests,
+    /// The same with Debian's QEMU as a backend of disks, and libvirt: twice as large.
+    Managers,
 }
 
 /// One boot and what it must show.

@@ -433,6 +433,77 @@ pub const TABLE: &[Case] = &[
         scenario: "guest-devices",
         ..GUESTS
     },
+    // GRUB for PV guests starts the kernel on the guest's disk.
+    Case {
+        name: "xen-guest-grub",
+        scenario: "guest-grub",
+        ..XEN_GUESTS
+    },
+    Case {
+        name: "oxen-guest-grub",
+        scenario: "guest-grub",
+        ..GUESTS
+    },
+    // Disks that are not raw, and other managers than xl.
+    Case {
+        name: "xen-guest-disks",
+        scenario: "guest-disks",
+        initramfs: Initramfs::Managers,
+        ..XEN_GUESTS
+    },
+    Case {
+        name: "oxen-guest-disks",
+        scenario: "guest-disks",
+        initramfs: Initramfs::Managers,
+        ..GUESTS
+    },
+    Case {
+        name: "xen-guest-libvirt",
+        scenario: "guest-libvirt",
+        initramfs: Initramfs::Managers,
+        ..XEN_GUESTS
+    },
+    Case {
+        name: "oxen-guest-libvirt",
+        scenario: "guest-libvirt",
+        initramfs: Initramfs::Managers,
+        ..GUESTS
+    },
+    // Debian's normal kernel as the guests'.
+    Case {
+        name: "xen-guest-kernel-1",
+        scenario: "guest-kernel",
+        cpus: 1,
+        ..XEN_GUESTS
+    },
+    Case {
+        name: "xen-guest-kernel-2",
+        scenario: "guest-kernel",
+        ..XEN_GUESTS
+    },
+    Case {
+        name: "xen-guest-kernel-4",
+        scenario: "guest-kernel",
+        cpus: 4,
+        ..XEN_GUESTS
+    },
+    Case {
+        name: "oxen-guest-kernel-1",
+        scenario: "guest-kernel",
+        cpus: 1,
+        ..GUESTS
+    },
+    Case {
+        name: "oxen-guest-kernel-2",
+        scenario: "guest-kernel",
+        ..GUESTS
+    },
+    Case {
+        name: "oxen-guest-kernel-4",
+        scenario: "guest-kernel",
+        cpus: 4,
+        ..GUESTS
+    },
     // The same life by our xl, over stock daemons.
     Case {
         name: "xen-xl-life",

@@ -4,15 +4,19 @@
 //! |---|---|
 //! | `cloud` | Debian's `-cloud-amd64` kernel as it is packed (LZ4: stock `xl` unpacks it in a moment) |
 //! | `stock` | Debian's `-amd64` kernel as it is packed (XZ: 24 s in stock `xl` when emulated) |
+//! | `stock.gz` | the same, unpacked and packed with gzip (a second in stock `xl`): for rows in every run |
+//! | `grub` | Debian's GRUB for PV guests, which looks for `/boot/grub/grub.cfg` on the guest's disks |
 //! | `fuzz` | `tests/fuzz-guest`, a kernel that attacks |
 //! | `initrd` | userspace for both: `tests/guest/init`, busybox, drivers, iperf3, mke2fs, our programs |
 
-use anyhow::Result;
+use std::fs;
+
+use anyhow::{Context, Result, bail};
 
 use crate::cpio::Archive;
 use crate::initramfs::{self, Programs, read};
 use crate::setup::Packages;
-use crate::{build, paths};
+use crate::{build, cmd, paths};
 
 /// The front ends and file systems of a guest.
 const MODULES: &[&str] = &["xen-blkfront", "xen-netfront", "xenfs", "ext4"];
@@ -27,6 +31,9 @@ const PROGRAMS: &[(&str, &str)] = &[
 pub fn add(dom0: &mut Archive, packages: &Packages) -> Result<()> {
     dom0.file("oxen/guest/cloud", 0o644, &read(&packages.cloud_kernel())?);
     dom0.file("oxen/guest/stock", 0o644, &read(&packages.kernel())?);
+    dom0.file("oxen/guest/stock.gz", 0o644, &quickly_unpacked(packages)?);
+    let grub = packages.root.join("usr/lib/grub-xen/grub-x86_64-xen.bin");
+    dom0.file("oxen/guest/grub", 0o644, &read(&grub)?);
     dom0.file("oxen/guest/fuzz", 0o755, &read(&build::fuzz_guest()?)?);
     dom0.file("oxen/guest/initrd", 0o644, &userspace(packages)?);
     Ok(())
@@ -39,6 +46,39 @@ pub fn add_demo(dom0: &mut Archive, packages: &Packages) -> Result<()> {
     dom0.file("oxen/guest/cloud", 0o644, &read(&packages.cloud_kernel())?);
     dom0.file("oxen/guest/initrd", 0o644, &userspace(packages)?);
     Ok(())
+}
+
+/// The normal kernel's ELF file, which a bzImage holds packed with XZ, packed with gzip; kept for the next time.
+fn quickly_unpacked(packages: &Packages) -> Result<Vec<u8>> {
+    let kept = paths::output().join(format!("vmlinux-{}.gz", packages.kernel_release));
+    if !kept.exists() {
+        let image = read(&packages.kernel())?;
+        let payload = payload(&image).context("the stock kernel is no bzImage with a payload")?;
+        let scratch = kept.with_extension(std::process::id().to_string());
+        fs::create_dir_all(paths::output())?;
+        fs::write(&scratch, payload)?;
+        // Behind the stream is its unpacked size.
+        let unpacked = cmd::command("sh")
+            .args(["-c", r#"xz -dc --single-stream <"$0" | gzip -nc"#])
+            .arg(&scratch)
+            .output()?
+            .stdout;
+        if unpacked.len() < payload.len() {
+            bail!("xz and gzip made nothing of the stock kernel");
+        }
+        fs::write(&scratch, &unpacked)?;
+        fs::rename(&scratch, &kept)?;
+    }
+    read(&kept)
+}
+
+/// What a bzImage unpacks: `payload_offset` and `payload_length` of Linux's x86 boot protocol 2.08.
+fn payload(image: &[u8]) -> Option<&[u8]> {
+    let word = |at: usize| Some(u32::from_le_bytes(image.get(at..at + 4)?.try_into().ok()?));
+    let setup_sectors = usize::from(*image.get(0x1f1)?);
+    let begin = (setup_sectors + 1) * 512 + usize::try_from(word(0x248)?).ok()?;
+    let end = begin.checked_add(usize::try_from(word(0x24c)?).ok()?)?;
+    (image.get(0x202..0x206)? == b"HdrS").then(|| image.get(begin..end))?
 }
 
 /// The guests' userspace, uncompressed: unpacking costs a guest more than dom0 saves.

@@ -74,6 +74,14 @@ const GUEST_PROGRAMS: &[(&str, &str)] = &[
     ("sbin/mke2fs", "sbin/mke2fs"),
 ];
 
+/// Other managers of guests than `xl`, and the backend of disks that are not raw.
+const MANAGERS: &[&str] = &[
+    "usr/libexec/xen-qemu-system-i386",
+    "usr/sbin/libvirtd",
+    "usr/bin/virsh",
+    "usr/lib/x86_64-linux-gnu/libvirt/connection-driver/libvirt_driver_libxl.so",
+];
+
 /// The stock tools that the small flavour has; the full one has all of them.
 const SMALL_TOOLS: &[&str] = &["xl", "xenstored", "xen-init-dom0"];
 
@@ -124,7 +132,7 @@ pub fn build(packages: &Packages, flavour: Initramfs) -> Result<PathBuf> {
         let wanted = match flavour {
             Initramfs::Own => false,
             Initramfs::Small => SMALL_TOOLS.contains(&name.as_str()),
-            Initramfs::Full | Initramfs::Guests => true,
+            Initramfs::Full | Initramfs::Guests | Initramfs::Managers => true,
         };
         if wanted && read(&path)?.starts_with(b"\x7fELF") {
             programs.program(&format!("{STOCK}/{name}"), &format!("{STOCK}/{name}"))?;
@@ -133,7 +141,8 @@ pub fn build(packages: &Packages, flavour: Initramfs) -> Result<PathBuf> {
     if flavour == Initramfs::Full {
         programs.program("usr/bin/stress-ng", "usr/bin/stress-ng")?;
     }
-    if flavour == Initramfs::Guests {
+    let with_guests = matches!(flavour, Initramfs::Guests | Initramfs::Managers);
+    if with_guests {
         for (from, to) in GUEST_PROGRAMS {
             programs.program(from, to)?;
         }
@@ -145,7 +154,12 @@ pub fn build(packages: &Packages, flavour: Initramfs) -> Result<PathBuf> {
             }
         }
     }
-    if matches!(flavour, Initramfs::Full | Initramfs::Guests) {
+    if flavour == Initramfs::Managers {
+        for path in MANAGERS {
+            programs.program(path, path)?;
+        }
+    }
+    if flavour == Initramfs::Full || with_guests {
         for path in files_of(&packages.root.join("usr/bin"))? {
             let name = name_of(&path);
             if name.starts_with("xenstore") && !path.is_symlink() {
@@ -155,7 +169,10 @@ pub fn build(packages: &Packages, flavour: Initramfs) -> Result<PathBuf> {
         // libxc wants it at run time only: pthread_cancel.
         programs.library("libgcc_s.so.1", Path::new("libxc"))?;
     }
-    if flavour == Initramfs::Guests {
+    if flavour == Initramfs::Managers {
+        archive.file("oxen/guest/empty.qcow2", 0o644, &empty_qcow2()?);
+    }
+    if with_guests {
         hotplug_scripts(&mut archive, &packages.root)?;
         guest_image::add(&mut archive, packages)?;
     }
@@ -176,7 +193,7 @@ pub fn build(packages: &Packages, flavour: Initramfs) -> Result<PathBuf> {
     wanted.extend(match flavour {
         Initramfs::Small => &[],
         Initramfs::Full => DEVICE_MODULES,
-        Initramfs::Own | Initramfs::Guests => GUEST_MODULES,
+        Initramfs::Own | Initramfs::Guests | Initramfs::Managers => GUEST_MODULES,
     });
     modules(&mut archive, packages, &packages.kernel_release, &wanted)?;
     archive.file(
@@ -193,6 +210,7 @@ pub fn build(packages: &Packages, flavour: Initramfs) -> Result<PathBuf> {
         Initramfs::Small => "small",
         Initramfs::Full => "full",
         Initramfs::Guests => "guests",
+        Initramfs::Managers => "managers",
     };
     let path = folder.join(format!("{label}-{:016x}.cpio", paths::hash(&bytes)));
     if !path.exists() {
@@ -208,6 +226,21 @@ pub fn build(packages: &Packages, flavour: Initramfs) -> Result<PathBuf> {
         fs::rename(&partial, &path)?;
     }
     Ok(path)
+}
+
+/// A disk in QEMU's format with nothing on it.
+fn empty_qcow2() -> Result<Vec<u8>> {
+    let path = paths::output().join(format!("empty-{}.qcow2", std::process::id()));
+    fs::create_dir_all(paths::output())?;
+    cmd::run(
+        cmd::command("qemu-img")
+            .args(["create", "-q", "-f", "qcow2"])
+            .arg(&path)
+            .arg("64M"),
+    )?;
+    let bytes = read(&path)?;
+    fs::remove_file(&path)?;
+    Ok(bytes)
 }
 
 /// Debian's scripts that attach a guest's disks and network cards to dom0's.

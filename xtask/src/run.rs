@@ -85,6 +85,8 @@ enum Userspace {
     Full,
     /// Debian's Xen tools, backends, hotplug scripts, and what guests are made of
     Guests,
+    /// The same with Debian's QEMU as a backend of disks, and libvirt
+    Managers,
 }
 
 /// Boots and hands the terminal over.
@@ -107,6 +109,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         Userspace::Small => Initramfs::Small,
         Userspace::Full => Initramfs::Full,
         Userspace::Guests => Initramfs::Guests,
+        Userspace::Managers => Initramfs::Managers,
     };
     let parts = Parts::prepare(&packages, system, flavour)?;
     let accelerator = if options.tcg || options.icount {

@@ -104,6 +104,8 @@ const GUEST: &[&str] = &[
 const GUESTS: &[&str] = &[
     "bash",
     "e2fsprogs",
+    "grub-xen-bin",
+    "grub-xen-host",
     "iperf3",
     "iproute2",
     "iptables",
@@ -127,6 +129,59 @@ const GUESTS: &[&str] = &[
     "libsmartcols1",
     "libss2",
     "libxtables12",
+];
+
+/// What a dom0 with guests has beside `xl`: QEMU as the backend of disks in other formats than raw, libvirt.
+const MANAGERS: &[&str] = &[
+    "libvirt-clients",
+    "libvirt-daemon",
+    "libvirt-daemon-driver-xen",
+    "qemu-system-xen",
+    // Shared libraries of the above.
+    "libacl1",
+    "libaudit1",
+    "libbrotli1",
+    "libcap-ng0",
+    "libcurl3-gnutls",
+    "libdw1",
+    "libglib2.0-0",
+    "libgmp10",
+    "libgnutls30",
+    "libgssapi-krb5-2",
+    "libgstreamer-plugins-base1.0-0",
+    "libgstreamer1.0-0",
+    "libhogweed6",
+    "libicu72",
+    "libidn2-0",
+    "libk5crypto3",
+    "libkeyutils1",
+    "libkrb5-3",
+    "libkrb5support0",
+    "libldap-2.5-0",
+    "liblz4-1",
+    "libnettle8",
+    "libnghttp2-14",
+    "libnuma1",
+    "libopus0",
+    "liborc-0.4-0",
+    "libp11-kit0",
+    "libpixman-1-0",
+    "libpsl5",
+    "libreadline8",
+    "librtmp1",
+    "libsasl2-2",
+    "libspice-server1",
+    "libssh-4",
+    "libssh2-1",
+    "libstdc++6",
+    "libtasn1-6",
+    "libtirpc3",
+    "libudev1",
+    "libunistring2",
+    "libunwind8",
+    "libusb-1.0-0",
+    "libvirt0",
+    "libxml2",
 ];
 
 /// The unpacked packages.
@@ -407,6 +462,7 @@ fn unpack_guest_packages() -> Result<Packages> {
     let mut names: Vec<String> = GUEST
         .iter()
         .chain(GUESTS)
+        .chain(MANAGERS)
         .map(|&name| name.to_owned())
         .collect();
     names.extend(kernels.iter().cloned());

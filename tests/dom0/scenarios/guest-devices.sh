@@ -7,7 +7,7 @@ sum='md5sum /mnt/file | cut -d" " -f1'
 truncate -s 48M /tmp/disk.img
 check "create with a raw disk" create disk "disk = [ 'file:/tmp/disk.img,xvda,w' ]"
 check "the disk appears" in_guest disk 'for i in 1 2 3 4 5 6 7 8 9 10; do [ -b /dev/xvda ] && break; sleep 1; done; [ -b /dev/xvda ]'
-check "make a file system" in_guest disk 'mke2fs -q -t ext4 /dev/xvda && mount -t ext4 /dev/xvda /mnt'
+check "make a file system" in_guest disk '/sbin/mke2fs -q -t ext4 /dev/xvda && mount -t ext4 /dev/xvda /mnt'
 check "write" in_guest disk 'dd if=/dev/urandom of=/mnt/file bs=64k count=128 2>/dev/null && sync'
 before=$(in_guest disk "$sum")
 check "unmount" in_guest disk 'umount /mnt'
