@@ -19,7 +19,13 @@ use crate::setup::Packages;
 use crate::{build, cmd, paths};
 
 /// The front ends and file systems of a guest.
-const MODULES: &[&str] = &["xen-blkfront", "xen-netfront", "xenfs", "ext4"];
+const MODULES: &[&str] = &[
+    "xen-blkfront",
+    "xen-netfront",
+    "xenfs",
+    "ext4",
+    "crc32c_generic",
+];
 
 const PROGRAMS: &[(&str, &str)] = &[
     ("bin/busybox", "bin/busybox"),

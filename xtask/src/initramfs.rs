@@ -291,6 +291,7 @@ pub fn modules(
         files.insert(*path);
         files.extend(needs.split_whitespace());
     }
+    let included: BTreeSet<String> = files.iter().map(|path| module_name(path)).collect();
     let mut list = String::new();
     for path in files {
         archive.file(
@@ -304,6 +305,17 @@ pub fn modules(
         ));
     }
     archive.file(&format!("{base}/modules.dep"), 0o644, list.as_bytes());
+    // What the kernel itself asks `modprobe` for, by what it is and not by name: `mount -t ext4` and its checksums.
+    let aliases = fs::read_to_string(packages.root.join(&base).join("modules.alias"))?;
+    let mut known = String::new();
+    for line in aliases.lines() {
+        let asked = line.starts_with("alias fs-") || line.starts_with("alias crypto-");
+        let module = line.rsplit(' ').next().unwrap_or("");
+        if asked && included.contains(module) {
+            known.push_str(&format!("{line}\n"));
+        }
+    }
+    archive.file(&format!("{base}/modules.alias"), 0o644, known.as_bytes());
     Ok(())
 }
 
