@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use hypercall_abi::io::xs_wire::XsType;
 
 use crate::xenstore::wire::Message;
+use crate::xenstored::ConnId;
 use crate::xenstored::ring::guest;
 use crate::xenstored::rings::Rings;
 use crate::xenstored::simulated::{Store, serve, serve_ring};
@@ -14,7 +15,7 @@ fn refused<T>(name: &str) -> Result<T, String> {
 }
 
 /// A guest with a directory of its own.
-fn with_guest(domid: u32) -> (Store, crate::xenstored::ConnId) {
+fn with_guest(domid: u32) -> (Store, ConnId) {
     let mut store = Store::new();
     let guest = store.domain(domid);
     own(&mut store, domid);
@@ -28,6 +29,29 @@ fn own(store: &mut Store, domid: u32) {
     store
         .say(tools, XsType::SET_PERMS, 0, &[&path, &format!("n{domid}")])
         .unwrap();
+}
+
+/// A node of dom0's that domain 1 may use.
+fn grant(store: &mut Store) {
+    let tools = store.tools;
+    store.write(tools, 0, "/granted", "x").unwrap();
+    store
+        .say(tools, XsType::SET_PERMS, 0, &["/granted", "n0", "b1"])
+        .unwrap();
+}
+
+/// One writes a node and takes its replies; nobody else takes anything.
+fn write_alone(store: &mut Store, client: ConnId, request: u32, path: &str) {
+    let message = Message {
+        kind: XsType::WRITE,
+        request,
+        transaction: 0,
+        payload: format!("{path}\0v").into_bytes(),
+    };
+    store.server.input(client, &message.to_bytes());
+    let connection = store.server.connection(client).unwrap();
+    let bytes = connection.output().map(<[u8]>::len).sum();
+    store.server.delivered(client, bytes);
 }
 
 fn usage(store: &Store, domid: u32) -> (i64, i64) {
@@ -90,10 +114,7 @@ fn xsa_115_watch_events_respect_permissions() {
 fn xsa_322_a_new_domain_does_not_inherit_rights_of_its_number() {
     let (mut store, _) = with_guest(1);
     let tools = store.tools;
-    store.write(tools, 0, "/granted", "x").unwrap();
-    store
-        .say(tools, XsType::SET_PERMS, 0, &["/granted", "n0", "b1"])
-        .unwrap();
+    grant(&mut store);
     store
         .say(tools, XsType::SET_PERMS, 0, &["@releaseDomain", "n0", "r1"])
         .unwrap();
@@ -236,22 +257,8 @@ fn xsa_326_events_for_others_count_until_delivered_or_given_up() {
     let start = Instant::now();
     store.server.set_now(start);
     for n in 0..20 {
-        let message = Message {
-            kind: XsType::WRITE,
-            request: n,
-            transaction: 0,
-            payload: format!("n{n}\0v").into_bytes(),
-        };
-        store.server.input(guest, &message.to_bytes());
         // Its own replies are delivered, the other's events are not.
-        let bytes = store
-            .server
-            .connection(guest)
-            .unwrap()
-            .output()
-            .map(<[u8]>::len)
-            .sum();
-        store.server.delivered(guest, bytes);
+        write_alone(&mut store, guest, n, &format!("n{n}"));
     }
     assert_eq!(store.server.may_take(guest), 0);
     store.server.set_now(start + Duration::from_secs(21));
@@ -440,21 +447,7 @@ fn xsa_416_a_guest_that_never_reads_holds_bounded_memory() {
         .unwrap();
     // Nobody delivers anything to it while the toolstack changes its nodes.
     for n in 0..5000 {
-        let message = Message {
-            kind: XsType::WRITE,
-            request: n,
-            transaction: 0,
-            payload: format!("/local/domain/1/dir/{n}\0v").into_bytes(),
-        };
-        store.server.input(tools, &message.to_bytes());
-        let bytes = store
-            .server
-            .connection(tools)
-            .unwrap()
-            .output()
-            .map(<[u8]>::len)
-            .sum();
-        store.server.delivered(tools, bytes);
+        write_alone(&mut store, tools, n, &format!("/local/domain/1/dir/{n}"));
     }
     assert!(store.server.connection(guest).unwrap().queued() < 100_000);
     let log = store.server.platform.log.join("\n");
@@ -468,11 +461,7 @@ fn xsa_416_a_guest_that_never_reads_holds_bounded_memory() {
 #[test]
 fn xsa_417_permissions_do_not_pass_through_restored_states_either() {
     let (mut store, _) = with_guest(1);
-    let tools = store.tools;
-    store.write(tools, 0, "/granted", "x").unwrap();
-    store
-        .say(tools, XsType::SET_PERMS, 0, &["/granted", "n0", "b1"])
-        .unwrap();
+    grant(&mut store);
     store.destroy(1);
     store.domain(1);
     let none = crate::xenstored::state::Descriptors::default();
