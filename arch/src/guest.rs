@@ -67,7 +67,8 @@ pub fn write_trap_frame(
 }
 
 /// Reads a public `iret_context`: `rip`, `cs`, `rflags`, `rsp` and `ss` go to the frame as they are, the words before them
-/// (rax, r11, rcx, flags) are returned. After a fault those five of the frame's words mean nothing.
+/// (rax, r11, rcx, flags) are returned. After a fault those five of the frame's words
+/// mean nothing, and the caller must not let them stay ([`TrapFrame::disarm`]).
 #[inline(always)]
 pub fn read_iret_context(va: GuestVa, frame: &mut TrapFrame) -> Result<[u64; 4], Fault> {
     if !range_ok(va, 9 * 8) {

@@ -141,14 +141,16 @@ pub(crate) fn write_trap_frame(
 }
 
 pub(crate) fn read_iret_context(va: GuestVa, frame: &mut TrapFrame) -> Result<[u64; 4], Fault> {
-    let mut bytes = [0; 72];
-    copy_from(va, &mut bytes)?;
-    let mut words = [0; 9];
-    for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<8>().0) {
-        *word = u64::from_ne_bytes(*bytes);
-    }
-    let [first @ .., rip, cs, rflags, rsp, ss] = words;
-    (frame.rip, frame.cs, frame.rflags) = (rip, cs, rflags);
-    (frame.rsp, frame.ss) = (rsp, ss);
-    Ok(first)
+    // Word by word and in this order, as on the machine: a fault leaves in the frame what was read before it.
+    let word = |n: u64| {
+        let mut bytes = [0; 8];
+        copy_from(GuestVa::new(va.get() + n * 8), &mut bytes)?;
+        Ok(u64::from_ne_bytes(bytes))
+    };
+    frame.rip = word(4)?;
+    frame.cs = word(5)?;
+    frame.rflags = word(6)?;
+    frame.rsp = word(7)?;
+    frame.ss = word(8)?;
+    Ok([word(0)?, word(1)?, word(2)?, word(3)?])
 }

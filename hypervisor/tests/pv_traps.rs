@@ -180,6 +180,31 @@ fn iret_goes_back_to_user_mode() {
 }
 
 #[test]
+fn an_iret_that_fails_halfway_leads_nowhere_but_to_the_guest() {
+    let ring_0 = [HANDLER, 0xe008, 0x3002, STACK, 0];
+    let harmless = |f: &TrapFrame| {
+        assert_eq!((f.cs, f.ss), (selector::GUEST_CS64, selector::GUEST_SS));
+        assert_eq!(f.rflags, IF | 2);
+    };
+    // The first words are not there, those that matter are.
+    let (_machine, cx) = guest();
+    cx.vcpu.pv().state().kernel_mode = true;
+    machine::put(0, &ring_0);
+    let mut frame = syscall_frame();
+    frame.rax = Hypercall::IRET.0.into();
+    frame.rsp = BUFFER - 4 * 8;
+    entry::syscall(&mut frame);
+    harmless(&frame);
+    assert!(cx.domain.shutdown.lock().is_some());
+    // To user mode, which has no page tables.
+    let (_machine, cx) = guest();
+    cx.vcpu.pv().state().kernel_mode = true;
+    cx.vcpu.pv().state().tables.user = None;
+    harmless(&iret([0, 0, 0, 0, HANDLER, 0x33, 0x3002, STACK, 0]));
+    assert!(cx.domain.shutdown.lock().is_some());
+}
+
+#[test]
 fn iret_within_the_kernel_stays_there() {
     let (_machine, cx) = guest();
     cx.vcpu.pv().state().kernel_mode = true;

@@ -54,6 +54,16 @@ impl TrapFrame {
     pub const fn from_guest(&self) -> bool {
         self.cs & 3 != 0
     }
+
+    /// Takes away what a frame that holds a guest's unchecked words could do: it leads to the guest's ring, with flat
+    /// selectors, interrupts on and no privilege of I/O.
+    #[cold]
+    pub fn disarm(&mut self) {
+        /// IF, and the bit that is always set.
+        const HARMLESS: u64 = 1 << 9 | 1 << 1;
+        (self.cs, self.ss) = (selector::GUEST_CS64, selector::GUEST_SS);
+        self.rflags = HARMLESS;
+    }
 }
 
 /// The part of `CpuInfo` that entry code touches.

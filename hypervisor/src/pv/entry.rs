@@ -96,6 +96,8 @@ fn with_guest(
         drop(current);
         leave(cpu, frame);
     }
+    // The last look before the registers are loaded: nothing a guest does may lead anywhere but to ring 3.
+    assert!(frame.cs & 3 == 3, "a frame of ring 0 on the way to a guest");
 }
 
 /// Whether nothing must be done before the guest continues: no pending work, no upcall or NMI to deliver.

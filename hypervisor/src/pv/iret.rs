@@ -8,9 +8,20 @@ use crate::domain::Context;
 use crate::pv::bounce::flags;
 use crate::pv::{PvState, tables};
 
-/// Loads the context from the guest kernel's stack. `Err` says why the domain must be crashed.
+/// Loads the context from the guest kernel's stack. `Err` says why the domain must be crashed; nothing of a context that
+/// was not checked to its end is left in the frame then, which may be returned through, or kept and loaded again, all the
+/// same.
 #[inline]
 pub fn iret(cx: &Context, state: &mut PvState, frame: &mut TrapFrame) -> Result<(), &'static str> {
+    let result = load(cx, state, frame);
+    if result.is_err() {
+        frame.disarm();
+    }
+    result
+}
+
+#[inline(always)]
+fn load(cx: &Context, state: &mut PvState, frame: &mut TrapFrame) -> Result<(), &'static str> {
     let at = GuestVa::new(frame.rsp);
     let Ok([rax, r11, rcx, context]) = arch::guest::read_iret_context(at, frame) else {
         return Err("iret: the guest kernel's stack is not readable");

@@ -76,7 +76,7 @@ pub fn stop_watchdogs(domain: &Domain) {
 /// Ends a domain for `reason`, or for the one named before by SCHEDOP_shutdown_code: its vCPUs stop, and the tools in dom0 hear of it
 /// (VIRQ_DOM_EXC). If it is dom0, the host ends. A second end changes nothing.
 pub fn domain_shutdown(domain: &Domain, reason: Shutdown) {
-    let reason = {
+    let (reason, first) = {
         let mut shutdown = domain.shutdown.lock();
         let announced = domain.sched.shutdown_code.load(Ordering::Acquire);
         let reason = u32::try_from(announced).map_or(reason, Shutdown);
@@ -84,14 +84,20 @@ pub fn domain_shutdown(domain: &Domain, reason: Shutdown) {
             return;
         }
         *shutdown = Some(shutdown.unwrap_or(reason.0));
-        reason
+        // On the host (tests) there is no machine to end.
+        let ends_host = domain.is_hardware() && cfg!(target_os = "none");
+        let first = !ends_host && !domain.sched.shut_down.swap(true, Ordering::SeqCst);
+        // Before the lock is released: whoever finds the domain shut down, a vCPU that is itself at fault for one, may
+        // count on no vCPU going on in the guest.
+        if first {
+            super::domain_pause_nosync(domain);
+        }
+        (reason, first)
     };
-    // On the host (tests) there is no machine to end.
     if domain.is_hardware() && cfg!(target_os = "none") {
         crate::shutdown::shutdown_host(reason.0);
     }
-    if !domain.sched.shut_down.swap(true, Ordering::SeqCst) {
-        super::domain_pause_nosync(domain);
+    if first {
         tell(domain, reason);
     }
 }
@@ -106,7 +112,8 @@ fn tell(domain: &Domain, reason: Shutdown) {
 
 /// Lets a domain that suspended go on (XEN_DOMCTL_resumedomain). Nothing if it was not shut down.
 pub fn domain_resume(domain: &Domain) {
-    *domain.shutdown.lock() = None;
+    let mut shutdown = domain.shutdown.lock();
+    *shutdown = None;
     domain.sched.shutdown_code.store(-1, Ordering::Release);
     if domain.sched.shut_down.swap(false, Ordering::SeqCst) {
         super::domain_unpause(domain);
