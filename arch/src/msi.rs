@@ -205,11 +205,17 @@ impl MsixCapability {
         })
     }
 
-    /// First and last byte address of the table and of the pending bits, where the functions' base address registers say
-    /// so: guests must not write the pages of either.
-    pub fn ranges(&self) -> [Option<(u64, u64)>; 2] {
+    /// First and last byte address of the table and of the pending bits: guests must not write the pages of either. The
+    /// table's base address register holds `table_base` (0: read it from the function), since a virtual function's own
+    /// registers are empty; another one is read.
+    pub fn ranges(&self, table_base: u64) -> [Option<(u64, u64)>; 2] {
         let range = |bar, offset: u32, bytes: u64| {
-            let start = self.function.memory_bar(bar)?.checked_add(offset.into())?;
+            let base = if bar == self.table_bar && table_base != 0 {
+                table_base
+            } else {
+                self.function.memory_bar(bar)?
+            };
+            let start = base.checked_add(offset.into())?;
             Some((start, start.checked_add(bytes - 1)?))
         };
         let entries = u64::from(self.entries).max(1);
@@ -326,7 +332,10 @@ mod tests {
             (4, 0, 0x2000)
         );
         let pending = Some((0xfe00_0000, 0xfe00_0007));
-        assert_eq!(cap.ranges(), [Some((0xfe00_2000, 0xfe00_203f)), pending]);
+        assert_eq!(cap.ranges(0), [Some((0xfe00_2000, 0xfe00_203f)), pending]);
+        let pending = Some((0x1_0000, 0x1_0007));
+        assert_eq!(cap.ranges(0x1_0000), [Some((0x1_2000, 0x1_203f)), pending]);
+        assert_eq!(cap.ranges(u64::MAX), [None, None]);
         let table = cap.map(0).unwrap();
         table.set_mask(3, true);
         table.set_message(3, compose(2, 0x55).unwrap());

@@ -4,7 +4,8 @@
 use crate::acpi::{self, AddressSpace, Register};
 use crate::addr::PhysAddr;
 use crate::cpu::port;
-use crate::paging::{CacheMode, ioremap};
+use crate::paging::{CacheMode, IoMem, ioremap};
+use crate::sync::Once;
 
 /// Ways to reset the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,13 +35,20 @@ pub const METHODS: [Method; 4] = [
 const RESET_FLAG: u64 = 0x472;
 const WARM: u16 = 0x1234;
 
+/// The page of that word, mapped before it is needed: a CPU that panics may hold the locks that mapping takes.
+static BIOS_DATA: Once<IoMem> = Once::new();
+
+/// Makes ready for [`reboot`], once there are mappings.
+pub fn prepare() {
+    if let Ok(area) = ioremap(PhysAddr(RESET_FLAG & !0xfff), 0x1000, CacheMode::WriteBack) {
+        BIOS_DATA.call_once(|| area);
+    }
+}
+
 /// Resets the machine: by `first` if given, then by every usual method in turn, in the end by a triple fault, which
 /// cannot fail. `warm` asks firmware to skip its memory tests. The other CPUs should have been stopped.
 pub fn reboot(first: Option<Method>, warm: bool) -> ! {
-    // Before there is a clock there may be no mappings either.
-    if crate::clock::calibration().is_some()
-        && let Ok(area) = ioremap(PhysAddr(RESET_FLAG & !0xfff), 0x1000, CacheMode::WriteBack)
-    {
+    if let Some(area) = BIOS_DATA.get() {
         area.write16((RESET_FLAG & 0xfff) as usize, if warm { WARM } else { 0 });
     }
     for method in first.into_iter().chain(METHODS) {

@@ -235,6 +235,7 @@ fn on_main_stack() -> ! {
     let acpi = arch::acpi::get();
     console::enlarge_ring(options);
     start_clock(acpi, options);
+    arch::power::prepare();
     crate::control::set_command_line(&options.text);
     if let Some(table) = info.efi_system_table.and_then(arch::boot::system_table) {
         crate::control::set_efi(table);

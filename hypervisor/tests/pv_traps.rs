@@ -235,6 +235,24 @@ fn a_virtual_nmi_comes_once_until_its_handler_returns() {
 }
 
 #[test]
+fn an_nmi_that_nobody_handles_keeps_no_event_waiting() {
+    let (_machine, cx) = guest();
+    {
+        let mut state = cx.vcpu.pv().state();
+        (state.kernel_mode, state.nmi_callback) = (true, 0);
+        state.event_callback.rip = UNDEFINED;
+    }
+    assert!(cx.vcpu.pv().raise_nmi());
+    cx.vcpu.set_upcall_pending();
+    let mut frame = syscall_frame();
+    frame.rax = Hypercall::XEN_VERSION.0.into();
+    (frame.rdi, frame.rsp) = (0, STACK);
+    entry::syscall(&mut frame);
+    assert_eq!(frame.rip, UNDEFINED);
+    assert!(cx.vcpu.upcall_masked());
+}
+
+#[test]
 fn tsc_aux_is_32_bits_of_the_guests_own() {
     const TSC_AUX: u32 = 0xc000_0103;
     let (_machine, cx) = guest();

@@ -208,7 +208,7 @@ impl Function {
         // What the function itself says counts; dom0's word only where that is empty (virtual functions).
         let own = function.memory_bar(capability.table_bar).unwrap_or(base);
         let table = capability.map(own).ok_or(Errno::ENXIO)?;
-        self.protected = capability.ranges().map(|range| {
+        self.protected = capability.ranges(own).map(|range| {
             let (first, last) = range?;
             let (first, last) = (PhysAddr(first).mfn(), PhysAddr(last).mfn());
             host().mm.protect_device(first, last);

@@ -155,8 +155,6 @@ pub struct Options {
     pub max_cpus: Option<u32>,
     /// Use x2APIC mode where there is.
     pub x2apic: bool,
-    /// Write each message out before going on.
-    pub sync_console: bool,
     /// The control character that, three times, switches input; `None` switches never.
     pub switch_char: Option<u8>,
     /// Input goes to the hypervisor first.
@@ -230,7 +228,6 @@ impl Default for Options {
             warm_reboot: false,
             max_cpus: None,
             x2apic: true,
-            sync_console: false,
             switch_char: Some(control('a')),
             input_to_hypervisor: false,
             memory_limit: None,
@@ -430,7 +427,6 @@ impl Options {
                 flag.map(|on| if on { None } else { Some(1) }),
             ),
             "x2apic" => put(&mut self.x2apic, flag),
-            "sync_console" => put(&mut self.sync_console, flag),
             "conswitch" => self.set_switch(text),
             "mem" => put(&mut self.memory_limit, size(text).map(Some)),
             "availmem" => put(&mut self.available_limit, size(text).map(Some)),

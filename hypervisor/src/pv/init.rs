@@ -199,13 +199,14 @@ pub fn initialise_vcpu(
     } else {
         state.xstate.reset();
     }
+    // First: what the debug registers may be depends on CR4.DE.
+    state.cr4 = emulate::guest_cr4(context.ctrlreg[4]);
     state.debug = [0; 8];
     for register in [0, 1, 2, 3, 6, 7] {
         // One that a guest may not have stays as it is after a reset.
         let _ = hypercalls::keep_debug(&mut state, register, context.debugreg[register as usize]);
     }
     state.task_switched = context.ctrlreg[0] & 8 != 0;
-    state.cr4 = emulate::guest_cr4(context.ctrlreg[4]);
     Ok(())
 }
 

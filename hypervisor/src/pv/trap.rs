@@ -285,7 +285,13 @@ pub fn nmi(cx: &Context, frame: &mut TrapFrame) -> Result<(), &'static str> {
     };
     cx.vcpu.pv().nmi_taken(to.rip != 0);
     if to.rip == 0 {
-        return Ok(());
+        // Nobody wants it. An event that came with it must not wait for the next exit.
+        drop(state);
+        return if cx.vcpu.upcall_deliverable() {
+            upcall(cx, frame)
+        } else {
+            Ok(())
+        };
     }
     bounce(cx, &mut state, frame, to)
 }

@@ -281,6 +281,10 @@ impl Scheduler {
     pub fn set_pool(&self, context: &Context, cpus: CpuMask, anew: bool, now: u64) -> Poke {
         let mut inner = context.vcpu.sched.inner.lock();
         inner.pool = cpus;
+        // It may have been pinned since the pool's change was found possible.
+        if inner.pinned.is_some_and(|cpu| !cpus.contains(cpu)) {
+            inner.pinned = None;
+        }
         if anew {
             (inner.hard, inner.soft) = (CpuMask::ALL, CpuMask::ALL);
         } else if inner.hard.and(&cpus).is_empty() {

@@ -570,3 +570,16 @@ fn weights_are_never_zero() {
 }
 
 mod hypercalls;
+
+#[test]
+fn a_pin_that_raced_with_the_pools_change_does_not_lead_out_of_the_pool() {
+    let m = Machine::new(2);
+    let d = domain(1, 1);
+    let cx = context(&d.vcpus()[0]).expect("alive");
+    let _ = m.sched.pin_override(&cx, Some(1), 0).expect("in service");
+    let _ = m.sched.set_pool(&cx, CpuMask::of(0), false, 0);
+    assert_eq!(cx.vcpu.sched.pinned_to(), None);
+    let _ = m.sched.pin_override(&cx, Some(0), 0).expect("in the pool");
+    let _ = m.sched.set_pool(&cx, CpuMask::first_n(2), false, 0);
+    assert_eq!(cx.vcpu.sched.pinned_to(), Some(0));
+}

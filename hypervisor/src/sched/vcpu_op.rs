@@ -212,7 +212,7 @@ pub fn release_vcpu_info(vcpu: &Vcpu) {
 /// The APIC id (low half) and ACPI id (high half) of the pCPU that a vCPU of dom0 is pinned to.
 fn physical_id(domain: &Domain, vcpu: &Vcpu) -> Option<u64> {
     let hard = vcpu.sched.info(time::now()).hard;
-    if !domain.privileged || hard.count() != 1 {
+    if !domain.is_hardware() || hard.count() != 1 {
         return None;
     }
     super::physical_id(hard.first()?)

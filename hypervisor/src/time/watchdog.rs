@@ -29,6 +29,7 @@ static SEEN: [Seen; MAX_CPUS] = [const { Seen::new() }; MAX_CPUS];
 struct Seen {
     cpu: AtomicU64,
     beats: AtomicU64,
+    /// How often the observer itself had ticked then.
     since: AtomicU64,
 }
 
@@ -51,17 +52,19 @@ impl Seen {
         }
     }
 
-    /// CPU `cpu` has ticked `beats` times by `now`; `timeout` in nanoseconds.
-    fn judge(&self, cpu: u64, beats: u64, now: u64, timeout: u64) -> Verdict {
+    /// CPU `cpu` has ticked `beats` times, the observer `mine` times; `timeout` in ticks, which are seconds. It is the
+    /// observer's ticks that count and not the time: when the whole machine stood still (its host was busy, or it slept),
+    /// no CPU is to blame.
+    fn judge(&self, cpu: u64, beats: u64, mine: u64, timeout: u64) -> Verdict {
         let another = self.cpu.swap(cpu, Ordering::Relaxed) != cpu;
         if self.beats.swap(beats, Ordering::Relaxed) != beats || another {
-            self.since.store(now, Ordering::Relaxed);
+            self.since.store(mine, Ordering::Relaxed);
             return Verdict::Alive;
         }
-        let silent = now.saturating_sub(self.since.load(Ordering::Relaxed));
+        let silent = mine.saturating_sub(self.since.load(Ordering::Relaxed));
         match silent {
             _ if silent < timeout => Verdict::Alive,
-            _ if silent < timeout.saturating_add(2 * NANOS) => Verdict::Stuck,
+            _ if silent < timeout.saturating_add(2) => Verdict::Stuck,
             _ => Verdict::Gone,
         }
     }
@@ -85,9 +88,8 @@ pub fn start_here() {
 /// Once a second. The argument is that of a timer's call and means nothing.
 fn tick(_: u64) {
     let me = cpu_id();
-    if let Some(beats) = BEATS.get(me) {
-        beats.fetch_add(1, Ordering::Relaxed);
-    }
+    let Some(own) = BEATS.get(me) else { return };
+    let mine = own.fetch_add(1, Ordering::Relaxed) + 1;
     start_here();
     let online = host().sched.online();
     let next = online.iter().find(|&cpu| cpu > me).or(online.first());
@@ -99,7 +101,7 @@ fn tick(_: u64) {
     };
     let seconds = TIMEOUT.load(Ordering::Relaxed);
     let beats = beats.load(Ordering::Relaxed);
-    match seen.judge(next as u64, beats, now(), u64::from(seconds) * NANOS) {
+    match seen.judge(next as u64, beats, mine, u64::from(seconds)) {
         Verdict::Alive => {}
         Verdict::Stuck => {
             if let (Some(asked), Some(apic_id)) = (ASKED.get(next), host().sched.apic_id(next)) {
@@ -133,16 +135,24 @@ mod tests {
     #[test]
     fn silence_is_noticed_once_it_is_long_enough() {
         let seen = Seen::new();
-        let s = NANOS;
-        assert_eq!(seen.judge(1, 0, 10 * s, 5 * s), Verdict::Alive);
-        assert_eq!(seen.judge(1, 0, 14 * s, 5 * s), Verdict::Alive);
-        assert_eq!(seen.judge(1, 1, 15 * s, 5 * s), Verdict::Alive);
-        assert_eq!(seen.judge(1, 1, 19 * s, 5 * s), Verdict::Alive);
-        assert_eq!(seen.judge(1, 1, 20 * s, 5 * s), Verdict::Stuck);
-        assert_eq!(seen.judge(1, 1, 21 * s, 5 * s), Verdict::Stuck);
-        assert_eq!(seen.judge(1, 1, 22 * s, 5 * s), Verdict::Gone);
+        assert_eq!(seen.judge(1, 0, 10, 5), Verdict::Alive);
+        assert_eq!(seen.judge(1, 0, 14, 5), Verdict::Alive);
+        assert_eq!(seen.judge(1, 1, 15, 5), Verdict::Alive);
+        assert_eq!(seen.judge(1, 1, 19, 5), Verdict::Alive);
+        assert_eq!(seen.judge(1, 1, 20, 5), Verdict::Stuck);
+        assert_eq!(seen.judge(1, 1, 21, 5), Verdict::Stuck);
+        assert_eq!(seen.judge(1, 1, 22, 5), Verdict::Gone);
         // A neighbour that is new in service is not the one before.
-        assert_eq!(seen.judge(2, 1, 23 * s, 5 * s), Verdict::Alive);
-        assert_eq!(seen.judge(2, 2, 99 * s, 5 * s), Verdict::Alive);
+        assert_eq!(seen.judge(2, 1, 23, 5), Verdict::Alive);
+        assert_eq!(seen.judge(2, 2, 99, 5), Verdict::Alive);
+    }
+
+    /// However long that took, an observer that ticked once has seen one tick missing at most.
+    #[test]
+    fn a_machine_that_stood_still_as_a_whole_has_no_stuck_cpu() {
+        let seen = Seen::new();
+        assert_eq!(seen.judge(1, 7, 7, 5), Verdict::Alive);
+        assert_eq!(seen.judge(1, 7, 8, 5), Verdict::Alive);
+        assert_eq!(seen.judge(1, 8, 9, 5), Verdict::Alive);
     }
 }

@@ -67,7 +67,7 @@ pub fn do_domctl(cx: &Context, args: Args) -> Return {
         _ => {
             let domain = host().domains.get(DomainId(op.domain.0))?;
             let result = execute(cx, &domain, op.cmd, &mut op.u);
-            if result.is_err() && op.cmd == DomctlCmd::SET_CPU_POLICY {
+            if result.is_err() && tells_why(op.cmd) {
                 op.u = version.reply(op.cmd, &op.u, &asked);
                 guest::write(from, 0, &op)?;
             }
@@ -97,6 +97,14 @@ fn find(domain: &Domain, id: u32, missing: Errno) -> Result<&Arc<Vcpu>, Errno> {
     domain.vcpu(id.into()).map_err(|_| missing)
 }
 
+/// Commands whose answer says more about a refusal than the errno does.
+fn tells_why(cmd: DomctlCmd) -> bool {
+    matches!(
+        cmd,
+        DomctlCmd::SET_CPU_POLICY | DomctlCmd::GET_VCPU_MSRS | DomctlCmd::SET_VCPU_MSRS
+    )
+}
+
 /// Commands that wait until vCPUs do not run.
 fn waits(cmd: DomctlCmd) -> bool {
     matches!(
@@ -109,6 +117,8 @@ fn waits(cmd: DomctlCmd) -> bool {
             | DomctlCmd::GETVCPUEXTSTATE
             | DomctlCmd::SETVCPUEXTSTATE
             | DomctlCmd::GETTSCINFO
+            | DomctlCmd::GET_VCPU_MSRS
+            | DomctlCmd::SET_VCPU_MSRS
     )
 }
 
@@ -190,7 +200,6 @@ fn execute(
         DomctlCmd::SETVCPUEXTSTATE => {
             vcpu::set_extended_state(cx, domain, &u.vcpuextstate())?;
         }
-        DomctlCmd::SET_VCPU_MSRS => vcpu::set_msrs(cx, domain, &u.vcpu_msrs())?,
         DomctlCmd::MAX_MEM => memory::set_limit(domain, u.max_mem().max_memkb),
         DomctlCmd::GETPAGEFRAMEINFO3 => memory::frame_types(domain, &u.getpageframeinfo3())?,
         DomctlCmd::HYPERCALL_INIT => memory::hypercall_page(domain, u.hypercall_init().gmfn)?,
@@ -209,8 +218,15 @@ fn execute(
             u.set_scheduler_op(sched::scheduler(domain, u.scheduler_op())?);
             return Ok(true);
         }
-        DomctlCmd::GET_VCPU_MSRS => {
-            u.set_vcpu_msrs(vcpu::msrs(cx, domain, u.vcpu_msrs())?);
+        DomctlCmd::GET_VCPU_MSRS | DomctlCmd::SET_VCPU_MSRS => {
+            let mut op = u.vcpu_msrs();
+            let result = if cmd == DomctlCmd::GET_VCPU_MSRS {
+                vcpu::msrs(cx, domain, &mut op)
+            } else {
+                vcpu::set_msrs(cx, domain, &mut op)
+            };
+            u.set_vcpu_msrs(op);
+            result?;
             return Ok(true);
         }
         DomctlCmd::GET_ADDRESS_SIZE => {

@@ -16,6 +16,7 @@ use super::find;
 use crate::control::{bitmap, cpus};
 use crate::domain::{Context, Domain};
 use crate::fail::Fail;
+use crate::pv::emulate::msr;
 use crate::pv::{Callback, PvState};
 use crate::sched;
 use crate::time::now;
@@ -89,18 +90,36 @@ pub(super) fn set_affinity(domain: &Domain, op: &DomctlVcpuaffinity) -> Result<(
     Ok(())
 }
 
-/// `XEN_DOMCTL_get_vcpu_msrs`: none has a value of its own. `ESRCH` for a vCPU that is not there, `EINVAL` for the caller.
-pub(super) fn msrs(
-    cx: &Context,
-    domain: &Domain,
-    mut op: DomctlVcpuMsrs,
-) -> Result<DomctlVcpuMsrs, Errno> {
+/// `XEN_DOMCTL_get_vcpu_msrs`: those that are not zero, which only TSC_AUX can be; without an array, how many there may be.
+/// `ESRCH` for a vCPU that is not there, `EINVAL` for the caller, `ENOBUFS` (and how many there are) for too little room,
+/// `EFAULT`, `EBUSY` if it could not be stopped yet.
+pub(super) fn msrs(cx: &Context, domain: &Domain, op: &mut DomctlVcpuMsrs) -> Result<(), Errno> {
     let vcpu = find(domain, op.vcpu, Errno::ESRCH)?;
     if Arc::ptr_eq(vcpu, &cx.vcpu) {
         return Err(Errno::EINVAL);
     }
-    op.msr_count = if op.msrs.is_null() { MSR_COUNT } else { 0 };
-    Ok(op)
+    if op.msrs.is_null() {
+        op.msr_count = MSR_COUNT;
+        return Ok(());
+    }
+    sched::pause(vcpu)?;
+    let tsc_aux = vcpu.pv().state().tsc_aux;
+    sched::unpause(vcpu);
+    let room = op.msr_count;
+    op.msr_count = 0;
+    if tsc_aux == 0 || !msr::has_tsc_aux(domain, vcpu.id) {
+        return Ok(());
+    }
+    op.msr_count = 1;
+    if room == 0 {
+        return Err(Errno::ENOBUFS);
+    }
+    let value = DomctlVcpuMsr {
+        index: msr::TSC_AUX,
+        value: tsc_aux.into(),
+        ..DomctlVcpuMsr::default()
+    };
+    guest::write(op.msrs, 0, &value)
 }
 
 /// `XEN_DOMCTL_getvcpucontext`. `EINVAL` for the caller or a vCPU that is not there, `ENODATA` for one never initialised,
@@ -306,14 +325,35 @@ pub(super) fn set_extended_state(
     result
 }
 
-/// `XEN_DOMCTL_set_vcpu_msrs`: none has a value of its own, so there is none to set. `ESRCH` for a vCPU that is not there,
-/// `EINVAL` for the caller and for any MSR.
-pub(super) fn set_msrs(cx: &Context, domain: &Domain, op: &DomctlVcpuMsrs) -> Result<(), Errno> {
+/// `XEN_DOMCTL_set_vcpu_msrs`. `ESRCH` for a vCPU that is not there, `EINVAL` for the caller, too many of them, and those
+/// that the vCPU has not or that cannot have the value; `EFAULT`, `EBUSY` if it could not be stopped yet. After an error in
+/// the list its index comes back.
+pub(super) fn set_msrs(
+    cx: &Context,
+    domain: &Domain,
+    op: &mut DomctlVcpuMsrs,
+) -> Result<(), Errno> {
     let vcpu = find(domain, op.vcpu, Errno::ESRCH)?;
-    if Arc::ptr_eq(vcpu, &cx.vcpu) || op.msr_count != 0 {
+    if Arc::ptr_eq(vcpu, &cx.vcpu) || op.msr_count > MSR_COUNT {
         return Err(Errno::EINVAL);
     }
-    Ok(())
+    let set = |index| {
+        let entry: DomctlVcpuMsr = guest::read(op.msrs, index)?;
+        let ours = entry.index == msr::TSC_AUX && msr::has_tsc_aux(domain, vcpu.id);
+        if !ours || entry.reserved != 0 {
+            return Err(Errno::EINVAL);
+        }
+        let value = u32::try_from(entry.value).map_err(|_| Errno::EINVAL)?;
+        vcpu.pv().state().tsc_aux = value;
+        Ok(())
+    };
+    sched::pause(vcpu)?;
+    let result = (0..op.msr_count).try_for_each(|n| set(n.into()).map_err(|errno| (n, errno)));
+    sched::unpause(vcpu);
+    result.map_err(|(index, errno)| {
+        op.msr_count = index;
+        errno
+    })
 }
 
 /// A PV vCPU's registers and registrations, the counterpart of `pv::initialise_vcpu`.

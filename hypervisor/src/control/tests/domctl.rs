@@ -396,6 +396,52 @@ fn registers_come_back_as_they_were_given() {
 }
 
 #[test]
+fn tsc_aux_is_carried_along() {
+    const TSC_AUX: u32 = 0xc000_0103;
+    haswell();
+    let m = Machine::new();
+    let msrs = |cmd, msr_count| {
+        let op = DomctlVcpuMsrs {
+            vcpu: 0,
+            msr_count,
+            msrs: GuestHandle::new(ARRAY),
+        };
+        let mut domctl = Domctl {
+            cmd,
+            interface_version: InterfaceVersion::CANONICAL,
+            domain: DomId(1),
+            ..Default::default()
+        };
+        domctl.u.set_vcpu_msrs(op);
+        let result = call(do_domctl, &m.dom0, &mut domctl).map(|_| ());
+        (result, domctl.u.vcpu_msrs().msr_count)
+    };
+    let set = |index, reserved, value| {
+        let entry = DomctlVcpuMsr {
+            index,
+            reserved,
+            value,
+        };
+        put(ARRAY, 0, &entry);
+        msrs(DomctlCmd::SET_VCPU_MSRS, 1)
+    };
+    let get = |room| msrs(DomctlCmd::GET_VCPU_MSRS, room);
+    assert_eq!(get(3), (Ok(()), 0));
+    for (index, reserved, value) in [(TSC_AUX, 1, 5), (TSC_AUX, 0, 1 << 32), (0xc000_0080, 0, 5)] {
+        assert_eq!(set(index, reserved, value), (Err(Errno::EINVAL), 0));
+    }
+    assert_eq!(msrs(DomctlCmd::SET_VCPU_MSRS, 8), (Err(Errno::EINVAL), 8));
+    assert_eq!(set(TSC_AUX, 0, 0x1003), (Ok(()), 1));
+    assert_eq!(m.dom1.vcpu.pv().state().tsc_aux, 0x1003);
+    put(ARRAY, 0, &DomctlVcpuMsr::default());
+    assert_eq!(get(0), (Err(Errno::ENOBUFS), 1));
+    assert_eq!(get(1), (Ok(()), 1));
+    let got: DomctlVcpuMsr = super::machine::get(ARRAY, 0);
+    assert_eq!((got.index, got.value), (TSC_AUX, 0x1003));
+    assert_eq!(m.dom1.vcpu.pause_count.load(Ordering::Relaxed), 0);
+}
+
+#[test]
 fn msrs_and_policy() {
     let m = Machine::new();
     let msrs = |domain, vcpu, at| {

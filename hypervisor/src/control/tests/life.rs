@@ -303,6 +303,23 @@ fn nothing_is_left_of_a_domain() {
 }
 
 #[test]
+fn debug_registers_are_checked_against_the_cr4_that_comes_with_them() {
+    /// CR4.DE, and an I/O breakpoint, which needs it.
+    const DE: u64 = 8;
+    const IO: u64 = 2 << 16 | 1;
+    let m = Machine::new();
+    for (cr4, kept) in [(DE, IO), (0, 0)] {
+        let domain = create(&m);
+        let (l4, _) = address_space(&domain);
+        let mut image = context_image(l4);
+        image.ctrlreg[4] = cr4;
+        image.debugreg[7] = IO;
+        set_context(&m, &domain, &image).expect("a context");
+        assert_eq!(domain.vcpus()[0].pv().state().debug[7] & IO, kept);
+    }
+}
+
+#[test]
 fn xsa_410_teardown_is_preemptible() {
     let m = Machine::new();
     let domain = create(&m);

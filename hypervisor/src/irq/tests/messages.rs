@@ -327,6 +327,25 @@ fn bad_argument_addresses() {
     }
 }
 
+/// A virtual function's own base address registers are empty: dom0 says where its table is.
+#[test]
+fn the_table_of_a_virtual_function_is_read_only_too() {
+    let [d, _] = machine();
+    let f = plug();
+    f.write32(0x10, 0);
+    let base = 0xfd00_0000;
+    call(
+        &d,
+        PhysdevOp::MAP_PIRQ,
+        &mut message(MapPirqType::MSI_SEG, 0, base),
+    )
+    .unwrap();
+    let page = |offset| arch::addr::PhysAddr(base + offset).mfn();
+    assert!(host().mm.device_read_only(page(0x2000)));
+    assert!(host().mm.device_read_only(page(0)), "pending bits");
+    assert!(!host().mm.device_read_only(page(0x1000)));
+}
+
 #[test]
 fn the_pages_of_msi_x_are_read_only_while_it_is_in_use() {
     let [d, _] = machine();

@@ -8,7 +8,7 @@ use hypercall_abi::cpuid::{
     XEN_CPUID_SIGNATURE_EBX, XEN_CPUID_SIGNATURE_ECX, XEN_CPUID_SIGNATURE_EDX,
 };
 
-use crate::domain::Context;
+use crate::domain::{Context, Domain};
 
 /// Features that a PV guest may have, by word of the public feature set.
 mod pv_features {
@@ -128,6 +128,14 @@ fn hypervisor_leaf(n: u32) -> Leaf {
     }
 }
 
+/// The answer that a domain's vCPU gets: its own policy's, if the tools gave it one. Arguments as for [`leaf`].
+pub fn of(domain: &Domain, number: u32, subleaf: u32, osxsave: bool, vcpu: u32) -> Leaf {
+    match &*domain.cpu_policy.read() {
+        Some(policy) => policy.answer(number, subleaf, osxsave, vcpu),
+        None => leaf(number, subleaf, osxsave, vcpu),
+    }
+}
+
 /// CPUID for the calling guest.
 pub fn execute(cx: &Context, frame: &mut TrapFrame) {
     // A guest kernel looks at OSXSAVE to learn whether the hypervisor enabled XSAVE for it, before it sets CR4 itself.
@@ -135,10 +143,7 @@ pub fn execute(cx: &Context, frame: &mut TrapFrame) {
     let osxsave = state.kernel_mode || state.cr4 & 1 << 18 != 0;
     drop(state);
     let (number, subleaf) = (frame.rax as u32, frame.rcx as u32);
-    let l = match &*cx.domain.cpu_policy.read() {
-        Some(policy) => policy.answer(number, subleaf, osxsave, cx.vcpu.id),
-        None => leaf(number, subleaf, osxsave, cx.vcpu.id),
-    };
+    let l = of(&cx.domain, number, subleaf, osxsave, cx.vcpu.id);
     frame.rax = l.eax.into();
     frame.rbx = l.ebx.into();
     frame.rcx = l.ecx.into();

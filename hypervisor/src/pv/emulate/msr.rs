@@ -1,6 +1,6 @@
 //! MSRs as a PV guest sees them. What is not listed does not exist for it (#GP), XSA-333.
 
-use crate::domain::Context;
+use crate::domain::{Context, Domain};
 use crate::pv::canonical;
 
 /// MSR numbers (AMD APM 2, appendix A; Intel SDM 4).
@@ -23,7 +23,7 @@ mod number {
     pub const FS_BASE: u32 = 0xc000_0100;
     pub const GS_BASE: u32 = 0xc000_0101;
     pub const SHADOW_GS_BASE: u32 = 0xc000_0102;
-    pub const TSC_AUX: u32 = 0xc000_0103;
+    pub use super::TSC_AUX;
     pub const SYSCFG: u32 = 0xc001_0010;
     pub const HWCR: u32 = 0xc001_0015;
     pub const TOP_MEM: u32 = 0xc001_001a;
@@ -36,6 +36,8 @@ mod number {
     pub const XEN_HYPERCALL_PAGE: u32 = 0x4000_0000;
 }
 
+/// IA32_TSC_AUX: what RDTSCP and RDPID show.
+pub const TSC_AUX: u32 = 0xc000_0103;
 /// The PAT that Oxen programs (public: PV guests rely on it): WB, WT, UC-, UC, WC, WP, UC, UC.
 pub const PAT_VALUE: u64 = 0x0000_0501_0007_0406;
 /// EFER as a PV guest sees it: SCE, LME, LMA, NX.
@@ -71,7 +73,9 @@ pub fn read(cx: &Context, msr: u32) -> Option<u64> {
             }
         }
         number::SYSENTER_CS..=number::SYSENTER_EIP => 0,
-        number::TSC_AUX if has_tsc_aux(cx) => cx.vcpu.pv().state().tsc_aux.into(),
+        number::TSC_AUX if has_tsc_aux(&cx.domain, cx.vcpu.id) => {
+            cx.vcpu.pv().state().tsc_aux.into()
+        }
         number::SYSCFG
         | number::HWCR
         | number::TOP_MEM
@@ -100,7 +104,7 @@ pub fn write(cx: &Context, msr: u32, value: u64) -> Option<()> {
         // Loading microcode is the hypervisor's business (platform_op); a trigger by wrmsr has no effect.
         number::UCODE_WRITE | number::UCODE_REV if cx.domain.privileged => {}
         number::SYSENTER_CS..=number::SYSENTER_EIP => {}
-        number::TSC_AUX if has_tsc_aux(cx) => {
+        number::TSC_AUX if has_tsc_aux(&cx.domain, cx.vcpu.id) => {
             let value = u32::try_from(value).ok()?;
             cx.vcpu.pv().state().tsc_aux = value;
             arch::percpu::set_tsc_aux(value);
@@ -120,11 +124,10 @@ pub fn write(cx: &Context, msr: u32, value: u64) -> Option<()> {
     Some(())
 }
 
-/// Whether the guest sees an instruction that shows TSC_AUX: RDTSCP or RDPID.
-fn has_tsc_aux(cx: &Context) -> bool {
-    use super::cpuid::leaf;
-    leaf(0x8000_0001, 0, false, cx.vcpu.id).edx & 1 << 27 != 0
-        || leaf(7, 0, false, cx.vcpu.id).ecx & 1 << 22 != 0
+/// Whether a vCPU sees an instruction that shows TSC_AUX: RDTSCP or RDPID.
+pub fn has_tsc_aux(domain: &Domain, vcpu: u32) -> bool {
+    let leaf = |number| super::cpuid::of(domain, number, 0, false, vcpu);
+    leaf(0x8000_0001).edx & 1 << 27 != 0 || leaf(7).ecx & 1 << 22 != 0
 }
 
 /// The guest names a frame of its own for the hypercall stubs (public arch-x86/cpuid.h).
