@@ -253,6 +253,53 @@ fn an_nmi_that_nobody_handles_keeps_no_event_waiting() {
 }
 
 #[test]
+fn an_emulated_counter_is_read_by_instruction() {
+    let (_machine, cx) = guest();
+    let op = hypercall_abi::domctl::DomctlTscInfo {
+        tsc_mode: 1,
+        gtsc_khz: 5_000_000,
+        elapsed_nsec: 60_000_000_000,
+        ..Default::default()
+    };
+    cx.domain.tsc.set(&op).expect("a mode");
+    let fault = |code: &[u8]| {
+        let mut bytes = [0x90; 8];
+        bytes[..code.len()].copy_from_slice(code);
+        machine::put(0x800, &[u64::from_le_bytes(bytes), 0]);
+        let mut frame = TrapFrame {
+            vector: 13,
+            rip: BUFFER + 0x800,
+            ..syscall_frame()
+        };
+        entry::trap(&mut frame);
+        frame
+    };
+    let ticks = |f: &TrapFrame| f.rdx << 32 | f.rax;
+    for kernel in [false, true] {
+        cx.vcpu.pv().state().kernel_mode = kernel;
+        // RDTSC
+        let f = fault(&[0x0f, 0x31]);
+        assert_eq!(f.rip, BUFFER + 0x802);
+        assert!(ticks(&f) >= 300_000_000_000);
+        assert!(msr::read(&cx, 0x10).expect("there") > ticks(&f));
+        // RDTSCP
+        if msr::has_tsc_aux(&cx.domain, 0) {
+            cx.vcpu.pv().state().tsc_aux = 77;
+            let f = fault(&[0x0f, 0x01, 0xf9]);
+            assert_eq!((f.rip, f.rcx), (BUFFER + 0x803, 77));
+            assert!(ticks(&f) >= 300_000_000_000);
+        }
+    }
+    // User mode may be forbidden to look.
+    {
+        let mut state = cx.vcpu.pv().state();
+        (state.kernel_mode, state.cr4) = (false, 1 << 2);
+        state.traps[13].rip = UNDEFINED;
+    }
+    assert_eq!(fault(&[0x0f, 0x31]).rip, UNDEFINED);
+}
+
+#[test]
 fn tsc_aux_is_32_bits_of_the_guests_own() {
     const TSC_AUX: u32 = 0xc000_0103;
     let (_machine, cx) = guest();

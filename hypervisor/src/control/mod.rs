@@ -25,7 +25,7 @@ mod tests;
 pub use cpus::Split;
 pub use domain_policy::DomainPolicy;
 pub(crate) use domctl::read_vnuma;
-pub use domctl::{Told, Tsc, Vnuma, do_domctl};
+pub use domctl::{Told, Vnuma, do_domctl};
 pub use mca::do_mca;
 pub use off::{
     do_argo_op, do_dm_op, do_hvm_op, do_hypfs_op, do_kexec_op, do_tmem_op, do_xenoprof_op,

@@ -89,7 +89,7 @@ pub fn destroy(domain: &Arc<Domain>, budget: &Budget) -> bool {
 }
 
 /// Whether no vCPU's registers are on a CPU any more. Waits a little.
-fn stopped(domain: &Domain) -> bool {
+pub fn stopped(domain: &Domain) -> bool {
     domain.vcpus().iter().all(|vcpu| {
         (0..LOOKS).any(|_| {
             let there = sched::is_descheduled(vcpu);

@@ -19,7 +19,7 @@ use hypercall_abi::xen::VmAssistType;
 pub use crash::crash;
 pub use vcpu::Vcpu;
 
-use crate::{control, event_channel, grant_table, irq, mm, pv, sched};
+use crate::{control, event_channel, grant_table, irq, mm, pv, sched, time};
 
 /// The id of a domain that exists (or existed); a guest's claim of an id is `hypercall_abi`'s `DomId`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,6 +81,8 @@ pub struct Domain {
     pub irqs: irq::DomainIrqs,
     /// Its own CPUID, if the tools gave it one (domctl set_cpu_policy).
     pub cpu_policy: RwLock<Option<Arc<control::DomainPolicy>>>,
+    /// How it sees the time-stamp counter (domctl settscinfo); its vCPUs share it.
+    pub tsc: Arc<time::VirtualTsc>,
     /// Scheduling parameters common to its vCPUs.
     pub sched: sched::DomainSched,
     /// Paused by the tools or by a crash: a count.
@@ -110,8 +112,8 @@ pub struct Control {
     pub vcpu_pauses: BTreeMap<u32, u32>,
     /// A debugger says that it is attached (domctl setdebugging).
     pub debugged: bool,
-    /// How it sees the time-stamp counter (domctl settscinfo).
-    pub tsc: control::Tsc,
+    /// A soft reset is under way, and its event channels are being closed.
+    pub soft_reset: bool,
     /// What it was told of other domains' changes (domctl get_domain_state).
     pub told: control::Told,
     /// Its virtual NUMA topology (domctl setvnumainfo).
@@ -135,6 +137,7 @@ impl Domain {
             grants: grant_table::GrantTable::new(),
             irqs: irq::DomainIrqs::new(),
             cpu_policy: RwLock::new(None),
+            tsc: Arc::default(),
             sched: sched::DomainSched::new(),
             pause_count: AtomicU32::new(0),
             dying: AtomicBool::new(false),

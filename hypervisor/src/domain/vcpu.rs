@@ -25,6 +25,17 @@ pub struct VcpuInfoSlot {
     pub offset: usize,
 }
 
+impl VcpuInfoSlot {
+    /// The slot that vCPU `id` has unless it registers another: shared_info holds the first 32 vCPUs' vcpu_info, 64 bytes
+    /// each, at its start.
+    pub fn shared(domain: &Domain, id: u32) -> Option<Self> {
+        (id < 32).then(|| Self {
+            frame: domain.shared_info,
+            offset: id as usize * 64,
+        })
+    }
+}
+
 /// The slot in force: read on every way in and out of the guest, exchanged once or twice in a vCPU's life. Who exchanges
 /// it raises all events again (`event_channel::vcpu_info_moved`), so a writer that still used the old one loses nothing.
 #[derive(Debug)]
@@ -75,6 +86,8 @@ pub struct Vcpu {
     pub sched: sched::VcpuSched,
     /// Timers, runstate, time areas.
     pub time: time::VcpuTime,
+    /// Its domain's time-stamp counter.
+    pub tsc: Arc<time::VirtualTsc>,
 }
 
 impl Vcpu {
@@ -83,11 +96,7 @@ impl Vcpu {
         let kind = match &domain.kind {
             crate::domain::Kind::Pv(_) => VcpuKind::Pv(pv::PvVcpu::new()),
         };
-        // shared_info holds the first 32 vCPUs' vcpu_info, 64 bytes each, at its start.
-        let info = (id < 32).then(|| VcpuInfoSlot {
-            frame: domain.shared_info,
-            offset: id as usize * 64,
-        });
+        let info = VcpuInfoSlot::shared(domain, id);
         Self {
             id,
             domain: Arc::downgrade(domain),
@@ -100,6 +109,7 @@ impl Vcpu {
             events: event_channel::VcpuEvents::new(),
             sched: sched::VcpuSched::new(),
             time: time::VcpuTime::new(),
+            tsc: domain.tsc.clone(),
         }
     }
 

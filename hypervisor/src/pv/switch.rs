@@ -102,7 +102,7 @@ fn load(cx: &Context, frame: &mut TrapFrame) {
     state.xstate.load();
     arch::guest_cpu::set_task_switched(state.task_switched);
     load_debug(&state.debug);
-    arch::cpu::set_guest_cr4(state.cr4);
+    arch::cpu::set_guest_cr4(state.cr4 | cx.vcpu.tsc.cr4());
 }
 
 fn load_debug(debug: &[u64; 8]) {

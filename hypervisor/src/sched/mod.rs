@@ -25,7 +25,7 @@ pub use sched_op::{do_sched_op, do_sched_op_compat};
 pub use scheduler::{Decision, Poke, Scheduler};
 pub use shutdown::{Watchdogs, domain_resume, domain_shutdown, stop_watchdogs, watchdog_expired};
 pub use vcpu::{DomainSched, Info, VcpuSched};
-pub use vcpu_op::{do_vcpu_op, release_vcpu_info};
+pub use vcpu_op::{do_vcpu_op, forget_areas, release_vcpu_info};
 
 use crate::domain::{Context, Domain, Vcpu};
 use crate::event_channel;

@@ -184,6 +184,11 @@ impl DomainSched {
         }
     }
 
+    /// Whether the domain has shut down and was not resumed.
+    pub fn is_shut_down(&self) -> bool {
+        self.shut_down.load(Ordering::SeqCst)
+    }
+
     /// Its weight: its share of CPU time relative to other domains'.
     pub fn weight(&self) -> u16 {
         self.weight.load(Ordering::Relaxed)

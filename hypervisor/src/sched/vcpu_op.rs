@@ -209,6 +209,17 @@ pub fn release_vcpu_info(vcpu: &Vcpu) {
     }
 }
 
+/// Takes away what a vCPU registered: its runstate area, and its `vcpu_info`, which is that in shared_info again if there is
+/// one for it. The vCPU does not run, and its domain's event channels are closed.
+pub fn forget_areas(domain: &Domain, vcpu: &Vcpu) {
+    guest_clock::register_runstate_area(domain, vcpu, 0);
+    let mut kept = vcpu.info_page.lock();
+    if let Some(mfn) = kept.take() {
+        vcpu.info.set(VcpuInfoSlot::shared(domain, vcpu.id));
+        drop(mm::TypedRef::from_raw(mfn));
+    }
+}
+
 /// The APIC id (low half) and ACPI id (high half) of the pCPU that a vCPU of dom0 is pinned to.
 fn physical_id(domain: &Domain, vcpu: &Vcpu) -> Option<u64> {
     let hard = vcpu.sched.info(time::now()).hard;

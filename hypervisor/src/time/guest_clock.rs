@@ -35,9 +35,9 @@ pub struct Seen {
 }
 
 impl Seen {
-    fn present() -> Self {
+    fn present(vcpu: &Vcpu) -> Self {
         Self {
-            scale: tsc_scale(),
+            scale: vcpu.tsc.scale().unwrap_or_else(tsc_scale),
             stable: tsc_stable(),
         }
     }
@@ -72,7 +72,7 @@ fn loaded(vcpu: &Vcpu) -> bool {
 /// Brings a vCPU's time information up to date if it has changed. The registered copy is written now if the vCPU is
 /// the one that runs here, else when it runs next.
 pub fn update_vcpu_time(vcpu: &Vcpu) {
-    let present = Seen::present();
+    let present = Seen::present(vcpu);
     let mut seen = vcpu.time.seen.lock();
     if *seen == Some(present) {
         return;

@@ -9,6 +9,7 @@ pub mod guest_clock;
 pub mod heap;
 mod runstate;
 pub mod vcpu_timer;
+mod virtual_tsc;
 pub mod watchdog;
 
 use alloc::boxed::Box;
@@ -24,6 +25,7 @@ pub use guest_clock::{
 };
 pub use runstate::RunstateClock;
 pub use vcpu_timer::{VcpuTime, VcpuTimer, do_set_timer_op};
+pub use virtual_tsc::VirtualTsc;
 
 use crate::domain::Vcpu;
 use crate::host::host;

@@ -6,7 +6,8 @@ use core::sync::atomic::Ordering;
 use hypercall_abi::Errno;
 
 use super::MAX_PAUSES;
-use crate::domain::{Context, Domain, destroy};
+use crate::domain::{Context, Domain, DomainId, Kind, crash, destroy};
+use crate::host::host;
 use crate::preempt::Budget;
 use crate::{event_channel, sched};
 
@@ -71,10 +72,44 @@ pub(super) fn max_vcpus(cx: &Context, domain: &Arc<Domain>, max: u32) -> Result<
     Ok(())
 }
 
-/// `XEN_DOMCTL_soft_reset`: for HVM domains. `EINVAL` for a domain that has not shut down, and for a PV domain, whose memory
-/// says where its tables are: unlike Xen, which has emptied its event channels by then and crashes it, this leaves it as
-/// it was.
-pub(super) fn soft_reset(domain: &Domain) -> Result<(), Errno> {
-    log::warn!("d{}: soft reset refused, it is a PV domain", domain.id.0);
+/// `XEN_DOMCTL_soft_reset`, which only HVM domains survive. As in Xen, a PV domain has lost its event channels and what its
+/// vCPUs registered by the time that this turns out, and has crashed. `EINVAL`, first of all for a domain that has not
+/// shut down or that the tools do not hold paused; `EBUSY` while it is resetting its channels itself, `EAGAIN` as
+/// [`event_channel::reset`], `ERESTART` to be called again.
+pub(super) fn soft_reset(domain: &Arc<Domain>) -> Result<(), Errno> {
+    let (paused, resume) = {
+        let control = domain.control.lock();
+        (control.tool_pauses > 0, control.soft_reset)
+    };
+    if !paused || !domain.sched.is_shut_down() {
+        return Err(Errno::EINVAL);
+    }
+    // A vCPU on its way out may still look at its areas.
+    if !destroy::stopped(domain) {
+        return Err(Errno::ERESTART);
+    }
+    let result = event_channel::reset(domain, false, resume, &Budget::new());
+    domain.control.lock().soft_reset = result == Err(Errno::ERESTART);
+    result?;
+    for vcpu in domain.vcpus() {
+        sched::forget_areas(domain, vcpu);
+    }
+    crash(
+        domain,
+        "a soft reset, which only an HVM domain can have",
+        None,
+    );
     Err(Errno::EINVAL)
+}
+
+/// `XEN_DOMCTL_set_target`: makes a domain the device model of another, which must be an HVM domain. `ESRCH` for a target
+/// that is not there, `EINVAL` for the domain itself, else `EOPNOTSUPP`.
+pub(super) fn set_target(domain: &Arc<Domain>, target: u16) -> Result<(), Errno> {
+    let target = host().domains.get(DomainId(target))?;
+    if Arc::ptr_eq(domain, &target) {
+        return Err(Errno::EINVAL);
+    }
+    match target.kind {
+        Kind::Pv(_) => Err(Errno::EOPNOTSUPP),
+    }
 }

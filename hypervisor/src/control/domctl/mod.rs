@@ -12,7 +12,6 @@ mod vcpu;
 mod vnuma;
 
 pub use state::Told;
-pub use tsc::Tsc;
 pub use vnuma::Vnuma;
 pub(crate) use vnuma::read as read_vnuma;
 
@@ -117,6 +116,7 @@ fn waits(cmd: DomctlCmd) -> bool {
             | DomctlCmd::GETVCPUEXTSTATE
             | DomctlCmd::SETVCPUEXTSTATE
             | DomctlCmd::GETTSCINFO
+            | DomctlCmd::SETTSCINFO
             | DomctlCmd::GET_VCPU_MSRS
             | DomctlCmd::SET_VCPU_MSRS
     )
@@ -163,7 +163,7 @@ fn execute(
         }
         DomctlCmd::SETTSCINFO => tsc::set(domain, &u.tsc_info())?,
         DomctlCmd::GETTSCINFO => {
-            u.set_tsc_info(tsc::get(domain));
+            u.set_tsc_info(domain.tsc.info());
             return Ok(true);
         }
         DomctlCmd::SETVNUMAINFO => vnuma::set(domain, &u.vnuma())?,
@@ -244,6 +244,7 @@ fn execute(
         DomctlCmd::IOPORT_PERMISSION => rights::ports(cx, domain, &u.ioport_permission())?,
         DomctlCmd::IRQ_PERMISSION => rights::interrupt(cx, domain, &u.irq_permission())?,
         DomctlCmd::SOFT_RESET => life::soft_reset(domain)?,
+        DomctlCmd::SET_TARGET => life::set_target(domain, u.set_target().target.0)?,
         // For HVM guests, introspection or an IOMMU.
         DomctlCmd::SHADOW_OP
         | DomctlCmd::GETHVMCONTEXT
@@ -259,7 +260,6 @@ fn execute(
         | DomctlCmd::VM_EVENT_OP
         | DomctlCmd::MONITOR_OP
         | DomctlCmd::VMTRACE_OP
-        | DomctlCmd::SET_TARGET
         | DomctlCmd::GET_PAGING_MEMPOOL_SIZE
         | DomctlCmd::SET_PAGING_MEMPOOL_SIZE => return Err(Errno::EOPNOTSUPP.into()),
         DomctlCmd::PSR_CMT_OP | DomctlCmd::PSR_ALLOC => return Err(Errno::ENODEV.into()),

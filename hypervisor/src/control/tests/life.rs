@@ -6,19 +6,22 @@ use arch::addr::Mfn;
 use core::sync::atomic::Ordering;
 use hypercall_abi::arch_x86::*;
 use hypercall_abi::domctl::*;
-use hypercall_abi::event_channel::{EvtchnBindInterdomain, EvtchnBindVirq, EvtchnOp};
+use hypercall_abi::event_channel::{
+    EvtchnAllocUnbound, EvtchnBindInterdomain, EvtchnBindVirq, EvtchnOp,
+};
 use hypercall_abi::sched::{SchedOp, SchedRemoteShutdown, SchedShutdown, Shutdown};
 use hypercall_abi::xen::{DomId, MmuUpdate, MmuextOp, MmuextOpArg, Virq};
 use hypercall_abi::{Errno, GuestHandle};
 
 use super::machine::*;
 use crate::control::do_domctl;
+use crate::domain::vcpu::VcpuInfoSlot;
 use crate::domain::{Context, Domain, DomainId, destroy};
 use crate::event_channel::{self, do_event_channel_op};
 use crate::fail::{Args, Fail};
 use crate::grant_table;
 use crate::host::host;
-use crate::mm::{self, AllocFlags};
+use crate::mm::{self, AllocFlags, PageType};
 use crate::preempt::Budget;
 use crate::sched::do_sched_op;
 
@@ -317,6 +320,74 @@ fn debug_registers_are_checked_against_the_cr4_that_comes_with_them() {
         set_context(&m, &domain, &image).expect("a context");
         assert_eq!(domain.vcpus()[0].pv().state().debug[7] & IO, kept);
     }
+}
+
+/// As in Xen: refused too late for the domain to live on.
+#[test]
+fn a_soft_reset_ends_a_pv_domain() {
+    let m = Machine::new();
+    let config = DomctlCreatedomain {
+        max_evtchn_port: 4095,
+        ..plain()
+    };
+    let id = create_as(&m, 0, &config).expect("a plain domain");
+    let domain = host().domains.get(DomainId(id)).expect("listed");
+    domain.mem.set_max_pages(16);
+    let reset = || domctl(&m.dom0, DomctlCmd::SOFT_RESET, domain.id.0, |_| ()).err();
+    let ports: Vec<u32> = (0..2000)
+        .map(|_| {
+            let op = EvtchnAllocUnbound {
+                dom: DomId(domain.id.0),
+                remote_dom: DomId(0),
+                port: 0,
+            };
+            put(ARG, 0, &op);
+            let args = Args([EvtchnOp::ALLOC_UNBOUND.0.into(), ARG, 0, 0, 0, 0]);
+            settled(do_event_channel_op(&m.dom0, args)).expect("a port");
+            get::<EvtchnAllocUnbound>(ARG, 0).port
+        })
+        .collect();
+    let bound = || {
+        let bound = |p: &&u32| event_channel::can_notify(&domain, **p).is_ok();
+        ports.iter().filter(bound).count()
+    };
+    assert_eq!((reset(), bound()), (Some(Errno::EINVAL), 2000), "it runs");
+    crate::sched::domain_shutdown(&domain, Shutdown::SOFT_RESET);
+    let unpause = || domctl(&m.dom0, DomctlCmd::UNPAUSEDOMAIN, domain.id.0, |_| ());
+    unpause().expect("paused at creation");
+    assert_eq!((reset(), bound()), (Some(Errno::EINVAL), 2000), "not held");
+    domctl(&m.dom0, DomctlCmd::PAUSEDOMAIN, domain.id.0, |_| ()).expect("pauses");
+    let area = VcpuInfoSlot {
+        offset: 640,
+        ..domain.vcpus()[0].info.get().expect("the shared one")
+    };
+    domain.vcpus()[0].info.set(Some(area));
+    *domain.vcpus()[0].info_page.lock() = Some(
+        mm::get_page_and_type(page(&domain), &domain, PageType::Writable)
+            .expect("own")
+            .into_raw(),
+    );
+    assert_eq!((reset(), bound()), (Some(Errno::EINVAL), 0));
+    let slot = domain.vcpus()[0].info.get().expect("the shared one");
+    assert_eq!(slot.offset, 0);
+    // Why it shut down is told as before.
+    let shutdown = shutdown_code(&info(&m, domain.id.0));
+    assert_eq!(shutdown, Some(Shutdown::SOFT_RESET.0));
+    destroyed(&m, &domain).expect("nothing is left");
+}
+
+#[test]
+fn device_models_are_for_hvm_domains() {
+    let m = Machine::new();
+    let target = |target| {
+        let op = DomctlSetTarget {
+            target: DomId(target),
+        };
+        domctl(&m.dom0, DomctlCmd::SET_TARGET, 1, |u| u.set_set_target(op)).err()
+    };
+    assert_eq!(target(77), Some(Errno::ESRCH));
+    assert_eq!(target(1), Some(Errno::EINVAL));
+    assert_eq!(target(0), Some(Errno::EOPNOTSUPP));
 }
 
 #[test]

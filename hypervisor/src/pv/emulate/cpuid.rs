@@ -27,6 +27,8 @@ mod pv_features {
     pub const AMD_COMMON: u32 = 0x0183_f3ff;
 }
 
+/// The hypervisor's leaf about the time-stamp counter, the only one that differs from domain to domain.
+const TSC_LEAF: u32 = 3;
 const OSXSAVE: u32 = 1 << 27;
 const XSAVE: u32 = 1 << 26;
 const HYPERVISOR: u32 = 1 << 31;
@@ -130,6 +132,9 @@ fn hypervisor_leaf(n: u32) -> Leaf {
 
 /// The answer that a domain's vCPU gets: its own policy's, if the tools gave it one. Arguments as for [`leaf`].
 pub fn of(domain: &Domain, number: u32, subleaf: u32, osxsave: bool, vcpu: u32) -> Leaf {
+    if number == XEN_CPUID_FIRST_LEAF + TSC_LEAF {
+        return domain.tsc.leaf(subleaf);
+    }
     match &*domain.cpu_policy.read() {
         Some(policy) => policy.answer(number, subleaf, osxsave, vcpu),
         None => leaf(number, subleaf, osxsave, vcpu),

@@ -49,7 +49,7 @@ const MACHINE_CHECK_BANKS: u32 = 2;
 /// RDMSR. `None`: #GP.
 pub fn read(cx: &Context, msr: u32) -> Option<u64> {
     Some(match msr {
-        number::TSC => arch::cpu::rdtsc(),
+        number::TSC => cx.vcpu.tsc.read(),
         number::FS_BASE => arch::cpu::msr::try_read(msr).ok()?,
         number::GS_BASE | number::SHADOW_GS_BASE => arch::cpu::msr::try_read(msr).ok()?,
         number::EFER => EFER_VIEW,

@@ -14,7 +14,14 @@ pub fn privileged(cx: &Context, frame: &mut TrapFrame) -> Result<bool, &'static 
     let Some(mut instruction) = Instruction::fetch(frame.rip) else {
         return Ok(false);
     };
-    let kernel = cx.vcpu.pv().state().kernel_mode;
+    let (kernel, counts) = {
+        let state = cx.vcpu.pv().state();
+        // The counter may be read unless the guest kernel forbids it to its user mode.
+        (
+            state.kernel_mode,
+            state.kernel_mode || state.cr4 & CR4_TSD == 0,
+        )
+    };
     let done = match (instruction.map, instruction.opcode) {
         (Map::Primary, 0x6c..=0x6f) => return string_io(cx, frame, &instruction),
         (Map::Primary, 0xe4..=0xe7 | 0xec..=0xef) => port_io(cx, frame, &mut instruction),
@@ -23,6 +30,12 @@ pub fn privileged(cx: &Context, frame: &mut TrapFrame) -> Result<bool, &'static 
             Some(())
         }
         (Map::Primary, 0xfa | 0xfb) if io::iopl_ok(cx) => Some(()),
+        // RDTSC
+        (Map::Secondary, 0x31) if counts => {
+            split(frame, cx.vcpu.tsc.read());
+            Some(())
+        }
+        (Map::Secondary, 0x01) if !kernel && counts => rdtscp(cx, frame, &mut instruction),
         _ if !kernel => None,
         (Map::Secondary, opcode) => secondary(cx, frame, &mut instruction, opcode),
         // HLT: until the next event.
@@ -92,7 +105,7 @@ fn secondary(cx: &Context, frame: &mut TrapFrame, i: &mut Instruction, opcode: u
                 }
                 4 => {
                     state.cr4 = guest_cr4(value);
-                    arch::cpu::set_guest_cr4(state.cr4);
+                    arch::cpu::set_guest_cr4(state.cr4 | cx.vcpu.tsc.cr4());
                 }
                 _ => return None,
             }
@@ -108,16 +121,20 @@ fn secondary(cx: &Context, frame: &mut TrapFrame, i: &mut Instruction, opcode: u
             let value = register(frame, m.register?);
             set_debug(&mut cx.vcpu.pv().state(), m.reg.into(), value).ok()?;
         }
-        // WRMSR, RDTSC, RDMSR, RDPMC
+        // WRMSR, RDMSR
         0x30 => {
             let value = frame.rdx << 32 | frame.rax & 0xffff_ffff;
             msr::write(cx, frame.rcx as u32, value)?;
         }
-        0x31 => split(frame, arch::cpu::rdtsc()),
         0x32 => split(frame, msr::read(cx, frame.rcx as u32)?),
         0x01 => {
+            let before = *i;
             let m = i.modrm(frame, 0)?;
             match (m.raw, m.register) {
+                (RDTSCP, _) => {
+                    *i = before;
+                    rdtscp(cx, frame, i)?;
+                }
                 // XSETBV
                 (0xd1, _) => {
                     let value = frame.rdx << 32 | frame.rax & 0xffff_ffff;
@@ -151,7 +168,20 @@ fn secondary(cx: &Context, frame: &mut TrapFrame, i: &mut Instruction, opcode: u
     Some(())
 }
 
+/// RDTSCP, where the guest has it or else RDPID, which shows the same.
+fn rdtscp(cx: &Context, frame: &mut TrapFrame, i: &mut Instruction) -> Option<()> {
+    if i.modrm(frame, 0)?.raw != RDTSCP || !msr::has_tsc_aux(&cx.domain, cx.vcpu.id) {
+        return None;
+    }
+    split(frame, cx.vcpu.tsc.read());
+    frame.rcx = cx.vcpu.pv().state().tsc_aux.into();
+    Some(())
+}
+
+/// The ModRM byte that makes 0f 01 RDTSCP.
+const RDTSCP: u8 = 0xf9;
 const CR0_TS: u64 = 8;
+const CR4_TSD: u64 = 1 << 2;
 /// CR4 bits that every PV guest sees set: PAE, and what the hypervisor keeps on for it (OSFXSR, OSXMMEXCPT).
 const CR4_FIXED: u64 = 1 << 5 | 1 << 9 | 1 << 10;
 /// CR4 bits that a PV guest may control: TSD, DE, FSGSBASE, OSXSAVE.
