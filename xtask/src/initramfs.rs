@@ -171,6 +171,9 @@ pub fn build(packages: &Packages, flavour: Initramfs) -> Result<PathBuf> {
     }
     if flavour == Initramfs::Managers {
         archive.file("oxen/guest/empty.qcow2", 0o644, &empty_qcow2()?);
+        // QEMU does not start without, though nobody sees or types anything.
+        let keymap = "usr/share/qemu/keymaps/en-us";
+        archive.file(keymap, 0o644, &read(&packages.root.join(keymap))?);
     }
     if with_guests {
         hotplug_scripts(&mut archive, &packages.root)?;

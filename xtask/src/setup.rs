@@ -136,6 +136,7 @@ const MANAGERS: &[&str] = &[
     "libvirt-clients",
     "libvirt-daemon",
     "libvirt-daemon-driver-xen",
+    "qemu-system-data",
     "qemu-system-xen",
     // Shared libraries of the above.
     "libacl1",
