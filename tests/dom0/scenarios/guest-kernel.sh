@@ -1,12 +1,12 @@
 # Debian's normal kernel in guests with one vCPU and with four, at the same time; rows have hosts with 1, 2 and 4 CPUs.
 . /oxen/lib/guests.sh
 start_tools
-kernel=$files/stock.gz
+normal="kernel = '$files/stock.gz'"
 rm -f "$(log_of single)" "$(log_of four)"
 seconds() { cut -d. -f1 /proc/uptime; }
 began=$(seconds)
-check "create with 1 vCPU" xl create -q "$(config single "memory = 192")"
-check "create with 4 vCPUs" xl create -q "$(config four "memory = 192" "vcpus = 4")"
+check "create with 1 vCPU" xl create -q "$(config single "$normal" "memory = 192")"
+check "create with 4 vCPUs" xl create -q "$(config four "$normal" "memory = 192" "vcpus = 4")"
 check "the first is in userspace" ready single
 check "the second is in userspace" ready four
 # Nothing below can hold without it.
