@@ -41,7 +41,8 @@ pub(super) fn physinfo() -> SysctlPhysinfo {
         arch_capabilities: 0,
         pad: 0,
         total_pages: mm.total_pages(),
-        free_pages: mm.free_pages(),
+        // Without what no domain gets: the tools take this for what they can give.
+        free_pages: mm.free_pages().saturating_sub(mm.reserve()),
         scrub_pages: mm.dirty_pages(),
         outstanding_pages: mm.buddy.statistics().claimed,
         max_mfn: mm.frames.len().saturating_sub(1),

@@ -7,6 +7,7 @@ use hypercall_abi::{Errno, GuestHandle};
 use super::machine::*;
 use crate::control::do_sysctl;
 use crate::domain::Context;
+use crate::host::host;
 
 fn request(cmd: SysctlCmd, set: impl FnOnce(&mut SysctlU)) -> Sysctl {
     let mut op = Sysctl {
@@ -92,6 +93,10 @@ fn host_is_described() {
     assert_eq!((info.nr_nodes, info.max_node_id), (1, 63));
     assert_eq!(info.total_pages, FRAMES - 256);
     assert_eq!(info.free_pages, FRAMES - 256 - 2);
+    // The tools are not offered what no domain gets.
+    host().mm.set_reserve(30);
+    let less = ask(&m, SysctlCmd::PHYSINFO, |_| ()).expect("answer");
+    assert_eq!(less.physinfo().free_pages, info.free_pages - 30);
     assert_eq!(info.max_mfn, FRAMES - 1);
     assert_eq!(
         (info.pad, info.scrub_pages, info.arch_capabilities),
