@@ -5,8 +5,11 @@ virsh() { command virsh -q -c xen:///system "$@"; }
 state() { prints "$1" virsh domstate managed; }
 
 mkdir -p /etc/libvirt /run/libvirt /var/lib/libvirt /var/log/libvirt /var/cache/libvirt
-libvirtd -d -p /run/libvirtd.pid >/tmp/libvirtd.out 2>&1
-check "libvirtd answers" within 300 virsh version
+libvirtd -p /run/libvirtd.pid >/tmp/libvirtd.out 2>&1 &
+check "libvirtd listens" within 300 [ -S /run/libvirt/libvirt-sock ]
+check "libvirtd answers" virsh version
+# Nothing below can hold without it.
+[ $failures = 0 ] || { virsh version; tail -n 60 /tmp/libvirtd.out /var/log/libvirt/*.log; return; }
 check "it knows the hypervisor" sh -c 'command virsh -c xen:///system version | grep -q "hypervisor: Xen 4.17"'
 check "it lists dom0" sh -c 'command virsh -c xen:///system list | grep -q " Domain-0  *running"'
 check "the host's CPUs" sh -c "command virsh -c xen:///system nodeinfo | grep -q '^CPU(s): *$(nproc)'"
