@@ -441,6 +441,7 @@ pub const TABLE: &[Case] = &[
     },
     Case {
         name: "oxen-guest-grub",
+        when: When::Always,
         scenario: "guest-grub",
         ..GUESTS
     },
