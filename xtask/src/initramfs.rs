@@ -66,7 +66,8 @@ const GUEST_MODULES: &[&str] = &[
 /// What the hotplug scripts of a dom0 with guests call, where busybox does not do, and what measures.
 const GUEST_PROGRAMS: &[(&str, &str)] = &[
     ("bin/bash", "bin/bash"),
-    ("bin/ip", "bin/ip"),
+    // Where busybox would put its own, which does not understand all of the scripts.
+    ("bin/ip", "sbin/ip"),
     ("sbin/losetup", "sbin/losetup"),
     ("usr/bin/flock", "usr/bin/flock"),
     ("usr/bin/iperf3", "usr/bin/iperf3"),
@@ -148,7 +149,7 @@ pub fn build(packages: &Packages, flavour: Initramfs) -> Result<PathBuf> {
         }
         // iptables loads what its command line names.
         for extension in ["MASQUERADE", "standard"] {
-            let path = format!("usr/lib/x86_64-linux-gnu/xtables/libipt_{extension}.so");
+            let path = format!("usr/lib/x86_64-linux-gnu/xtables/libxt_{extension}.so");
             if packages.root.join(&path).exists() {
                 programs.program(&path, &path)?;
             }
