@@ -358,6 +358,11 @@ pub const TABLE: &[Case] = &[
         ..XEN_GUESTS
     },
     Case {
+        name: "xen-guest-tsc",
+        scenario: "guest-tsc",
+        ..XEN_GUESTS
+    },
+    Case {
         name: "xen-guest-many",
         scenario: "guest-many",
         memory: 3072,
@@ -407,6 +412,11 @@ pub const TABLE: &[Case] = &[
     Case {
         name: "oxen-guest-smp",
         scenario: "guest-smp",
+        ..GUESTS
+    },
+    Case {
+        name: "oxen-guest-tsc",
+        scenario: "guest-tsc",
         ..GUESTS
     },
     Case {
