@@ -500,17 +500,20 @@ pub const TABLE: &[Case] = &[
     },
     Case {
         name: "oxen-guest-kernel-1",
+        when: When::Always,
         scenario: "guest-kernel",
         cpus: 1,
         ..GUESTS
     },
     Case {
         name: "oxen-guest-kernel-2",
+        when: When::Always,
         scenario: "guest-kernel",
         ..GUESTS
     },
     Case {
         name: "oxen-guest-kernel-4",
+        when: When::Always,
         scenario: "guest-kernel",
         cpus: 4,
         ..GUESTS

@@ -175,6 +175,15 @@ pub fn build(packages: &Packages, flavour: Initramfs) -> Result<PathBuf> {
         // QEMU does not start without, though nobody sees or types anything.
         let keymap = "usr/share/qemu/keymaps/en-us";
         archive.file(keymap, 0o644, &read(&packages.root.join(keymap))?);
+        // Nor libvirt without what it knows of processors.
+        let models = "usr/share/libvirt/cpu_map";
+        for path in files_of(&packages.root.join(models))? {
+            archive.file(
+                &format!("{models}/{}", name_of(&path)),
+                0o644,
+                &read(&path)?,
+            );
+        }
     }
     if with_guests {
         hotplug_scripts(&mut archive, &packages.root)?;

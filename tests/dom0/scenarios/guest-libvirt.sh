@@ -6,7 +6,7 @@ state() { prints "$1" virsh domstate managed; }
 
 mkdir -p /etc/libvirt /run/libvirt /var/lib/libvirt /var/log/libvirt /var/cache/libvirt
 libvirtd -p /run/libvirtd.pid >/tmp/libvirtd.out 2>&1 &
-check "libvirtd listens" within 300 [ -S /run/libvirt/libvirt-sock ]
+check "libvirtd listens" within 60 [ -S /run/libvirt/libvirt-sock ]
 check "libvirtd answers" virsh version
 # Nothing below can hold without it.
 [ $failures = 0 ] || { virsh version; tail -n 60 /tmp/libvirtd.out /var/log/libvirt/*.log; return; }
