@@ -4,12 +4,14 @@ start_tools
 virsh() { command virsh -q -c xen:///system "$@"; }
 state() { prints "$1" virsh domstate managed; }
 
+# libvirt knows no processor without VME, which QEMU does not emulate; its oldest gets by without here.
+sed -i '/vme/d' /usr/share/libvirt/cpu_map/x86_486.xml
 mkdir -p /etc/libvirt /run/libvirt /var/lib/libvirt /var/log/libvirt /var/cache/libvirt
 libvirtd -p /run/libvirtd.pid >/tmp/libvirtd.out 2>&1 &
 check "libvirtd listens" within 60 [ -S /run/libvirt/libvirt-sock ]
 check "libvirtd answers" virsh version
 # Nothing below can hold without it.
-[ $failures = 0 ] || { virsh version; tail -n 60 /tmp/libvirtd.out /var/log/libvirt/*.log; return; }
+[ $failures = 0 ] || { tail -n 60 /tmp/libvirtd.out /var/log/libvirt/*.log; return; }
 check "it knows the hypervisor" sh -c 'command virsh -c xen:///system version | grep -q "hypervisor: Xen 4.17"'
 check "it lists dom0" sh -c 'command virsh -c xen:///system list | grep -q " Domain-0  *running"'
 check "the host's CPUs" sh -c "command virsh -c xen:///system nodeinfo | grep -q '^CPU(s): *$(nproc)'"
