@@ -464,6 +464,7 @@ pub const TABLE: &[Case] = &[
     },
     Case {
         name: "oxen-guest-disks",
+        when: When::Always,
         scenario: "guest-disks",
         initramfs: Initramfs::Managers,
         ..GUESTS
@@ -476,6 +477,7 @@ pub const TABLE: &[Case] = &[
     },
     Case {
         name: "oxen-guest-libvirt",
+        when: When::Always,
         scenario: "guest-libvirt",
         initramfs: Initramfs::Managers,
         ..GUESTS
