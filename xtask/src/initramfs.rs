@@ -66,7 +66,8 @@ const GUEST_MODULES: &[&str] = &[
 /// What the hotplug scripts of a dom0 with guests call, where busybox does not do, and what measures.
 const GUEST_PROGRAMS: &[(&str, &str)] = &[
     ("bin/bash", "bin/bash"),
-    // Where busybox would put its own, which does not understand all of the scripts.
+    // Wherever it is looked for: busybox has its own, which does not understand all of the scripts.
+    ("bin/ip", "bin/ip"),
     ("bin/ip", "sbin/ip"),
     ("sbin/losetup", "sbin/losetup"),
     ("usr/bin/flock", "usr/bin/flock"),

@@ -1,7 +1,8 @@
 //! What a domain has mapped of others' grants: handles, and which entry each stands for.
 //!
 //! Free handles are kept in several lists, a vCPU's picked by its id, so that vCPUs that map at the same time seldom
-//! meet. An empty list grows by a chunk until the domain's limit is reached, then it takes from the others.
+//! meet. An empty list takes from the others first and grows by a chunk only when all are empty: what a domain maps at a
+//! time decides its memory, not on which vCPUs it did.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -94,8 +95,8 @@ impl Maptrack {
     pub(super) fn take(&self, vcpu: u32) -> Option<u32> {
         let own = vcpu as usize % SHARDS;
         self.pop(own)
-            .or_else(|| self.grow(own))
             .or_else(|| (1..SHARDS).find_map(|i| self.pop((own + i) % SHARDS)))
+            .or_else(|| self.grow(own))
     }
 
     /// Gives a handle back whose slot is empty.
@@ -164,5 +165,21 @@ impl Maptrack {
             *head = first + 1;
         }
         Some(first)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn handles_of_one_vcpu_serve_the_others_before_there_are_more() {
+        crate::simulated::switch_on(crate::simulated::layout(0x400));
+        let track = Maptrack::new(2);
+        let taken: Vec<u32> = (0..CHUNK).map_while(|i| track.take(i)).collect();
+        assert_eq!(taken.len() as u32, CHUNK);
+        assert_eq!(track.len(), CHUNK);
+        assert!(track.take(3).is_some());
+        assert_eq!(track.len(), 2 * CHUNK);
     }
 }

@@ -49,13 +49,15 @@ check "iperf3 guest to guest" in_guest net 'sleep 1; iperf3 -c 10.9.0.11 -t 3 >/
 answer disk >/dev/null
 
 # --- NAT to a network that knows nothing of the guests ---------------------------------------------------------------
-ip netns add outside 2>/dev/null
-ip link add to-outside type veth peer name inside
-ip link set inside netns outside
-ip addr add 192.168.7.1/24 dev to-outside
-ip link set to-outside up
-ip netns exec outside ip addr add 192.168.7.2/24 dev inside
-ip netns exec outside ip link set inside up
+# The shell would take busybox's own, which knows no name spaces.
+ip() { /sbin/ip "$@"; }
+outside() {
+    ip netns add outside && ip link add to-outside type veth peer name inside && ip link set inside netns outside &&
+        ip addr add 192.168.7.1/24 dev to-outside && ip link set to-outside up &&
+        ip netns exec outside ip addr add 192.168.7.2/24 dev inside && ip netns exec outside ip link set inside up
+}
+check "a network outside" outside
+check "dom0 reaches it" ping -c 3 -W 10 192.168.7.2
 echo 1 >/proc/sys/net/ipv4/ip_forward
 check "NAT rule" iptables -t nat -A POSTROUTING -o to-outside -j MASQUERADE
 check "guest to outside through NAT" in_guest net 'ip route add default via 10.9.0.1; ping -c 3 -W 10 192.168.7.2'
