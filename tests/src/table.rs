@@ -411,6 +411,7 @@ pub const TABLE: &[Case] = &[
     },
     Case {
         name: "oxen-guest-smp",
+        when: When::Always,
         scenario: "guest-smp",
         ..GUESTS
     },
@@ -427,6 +428,7 @@ pub const TABLE: &[Case] = &[
     },
     Case {
         name: "oxen-guest-fuzz",
+        when: When::Always,
         scenario: "guest-fuzz",
         hypervisor_args: "guest_loglvl=none",
         ..GUESTS
@@ -440,6 +442,7 @@ pub const TABLE: &[Case] = &[
     },
     Case {
         name: "oxen-guest-devices",
+        when: When::Always,
         scenario: "guest-devices",
         ..GUESTS
     },
@@ -540,6 +543,7 @@ pub const TABLE: &[Case] = &[
     },
     Case {
         name: "oxen-xl",
+        when: When::Always,
         scenario: "guest-xl",
         ..GUESTS
     },
