@@ -318,7 +318,7 @@ mod tests {
                 random ^= random >> 7;
                 random ^= random << 17;
                 let growing = (round / 500u32).is_multiple_of(2);
-                if !random.is_multiple_of(4) == growing || live.is_empty() {
+                if random.is_multiple_of(4) != growing || live.is_empty() {
                     let mut object = list.take();
                     if object.is_null() {
                         // SAFETY: the layout's size is not zero, and the run is that long and aligned.
