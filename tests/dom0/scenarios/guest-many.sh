@@ -9,7 +9,7 @@ kills=$(argument oxen.kills)
 eight() {
     all="1 2 3 4 5 6 7 8"
     for i in $all; do
-        check "create guest $i of eight" xl create -q "$(config "g$i" "memory = 96")"
+        check "create guest $i of eight" xl create -q "$(config "g$i" "memory = 128")"
     done
     for i in $all; do
         check "guest $i is ready" ready "g$i" 600
