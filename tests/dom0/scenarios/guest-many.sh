@@ -9,6 +9,8 @@ kills=$(argument oxen.kills)
 eight() {
     all="1 2 3 4 5 6 7 8"
     for i in $all; do
+        # Nothing of those before.
+        rm -f "$(log_of "g$i")" "/tmp/guests/g$i.number"
         check "create guest $i of eight" xl create -q "$(config "g$i" "memory = 128")"
     done
     for i in $all; do
