@@ -10,6 +10,7 @@ mod bare {
         ap = boot::ap,
         trap = pv::entry::trap,
         syscall = pv::entry::syscall,
+        sysenter = pv::entry::sysenter,
         iret_fault = pv::entry::iret_fault,
     }
 

@@ -24,6 +24,8 @@ const NMI: u64 = 0xffff_ffff_8400_0000;
 const STACK: u64 = BUFFER + 0x2000;
 const IF: u64 = 1 << 9;
 const DF: u64 = 1 << 10;
+const TF: u64 = 1 << 8;
+const NT: u64 = 1 << 14;
 
 /// A machine whose guest runs, with handlers, in user mode.
 fn guest() -> (Machine, Context) {
@@ -134,6 +136,59 @@ fn a_system_call_from_compatibility_mode_has_its_own_callback() {
     assert_eq!(stack(frame.rsp, 3)[2], 0x40_1000);
 }
 
+/// What the entry code makes of SYSENTER.
+fn sysenter_frame() -> TrapFrame {
+    TrapFrame {
+        cs: selector::GUEST_CS32,
+        rip: 0,
+        rflags: 0x246 | NT,
+        rsp: 0,
+        ..syscall_frame()
+    }
+}
+
+#[test]
+fn xsa_339_sysenter_with_nt_is_a_system_call_and_no_fault() {
+    let (_machine, cx) = guest();
+    cx.vcpu.pv().state().sysenter_callback = Callback {
+        rip: HANDLER32,
+        mask_events: true,
+    };
+    let mut frame = sysenter_frame();
+    entry::sysenter(&mut frame);
+    assert_eq!((frame.rip, frame.rsp), (HANDLER32, STACK - 7 * 8));
+    assert_eq!(frame.rflags & NT, 0, "the handler runs without");
+    let words = stack(frame.rsp, 7);
+    assert_eq!(words[2..], [0, 0xe023, 0x246 | NT, 0, 0xe02b]);
+    assert!(cx.vcpu.pv().state().kernel_mode);
+    assert!(cx.vcpu.upcall_masked(), "the callback asked for it");
+}
+
+#[test]
+fn sysenter_without_a_callback_is_one_general_protection_fault() {
+    let (_machine, cx) = guest();
+    cx.vcpu.pv().state().traps[13] = TrapGate {
+        rip: UNDEFINED,
+        ..Default::default()
+    };
+    let mut frame = sysenter_frame();
+    entry::sysenter(&mut frame);
+    assert_eq!((frame.rip, frame.rsp), (UNDEFINED, STACK - 8 * 8));
+    assert_eq!(stack(frame.rsp, 4)[2..], [0, 0], "error code, rip");
+}
+
+#[test]
+fn sysenter_of_a_guest_kernel_ends_that_guest() {
+    let (_machine, cx) = guest();
+    {
+        let mut state = cx.vcpu.pv().state();
+        state.kernel_mode = true;
+        state.sysenter_callback.rip = HANDLER32;
+    }
+    entry::sysenter(&mut sysenter_frame());
+    assert!(cx.domain.shutdown.lock().is_some());
+}
+
 #[test]
 fn the_virtual_iopl_shows_only_where_it_is_the_architectures() {
     let (_machine, cx) = guest();
@@ -148,6 +203,64 @@ fn the_virtual_iopl_shows_only_where_it_is_the_architectures() {
     let mut frame = syscall_frame();
     entry::syscall(&mut frame);
     assert_eq!(stack(frame.rsp, 5)[4] >> 12 & 3, 3);
+}
+
+#[test]
+fn xsa_202_interrupts_are_on_whatever_the_guest_asks_for() {
+    let (_machine, cx) = guest();
+    for (flags, masked) in [(0x46, true), (0x246, false)] {
+        for cs in [0x33, 0xe030] {
+            cx.vcpu.pv().state().kernel_mode = true;
+            let f = iret([0, 0, 0, 0, HANDLER, cs, flags, STACK, 0xe02b]);
+            assert_eq!(f.rflags & IF, IF, "{cs:#x} {flags:#x}");
+            assert_eq!(cx.vcpu.upcall_masked(), masked);
+        }
+    }
+}
+
+#[test]
+fn xsa_204_a_traced_system_call_is_entered_untraced() {
+    let (_machine, _cx) = guest();
+    let mut frame = syscall_frame();
+    (frame.r11, frame.rflags) = (0x246 | TF, 0x246 | TF);
+    entry::syscall(&mut frame);
+    assert_eq!(frame.rflags & TF, 0, "the handler is not traced");
+    // The program is, when it goes on.
+    assert_eq!(stack(frame.rsp, 5)[4], 0x246 | TF);
+}
+
+#[test]
+fn xsa_213_no_iret_in_a_multicall() {
+    let (_machine, cx) = guest();
+    cx.vcpu.pv().state().kernel_mode = true;
+    // Two entries of (op, result, six arguments): iret, then xen_version(0).
+    let [iret, version] = [Hypercall::IRET, Hypercall::XEN_VERSION].map(|call| u64::from(call.0));
+    let list = machine::put(
+        0,
+        &[iret, 1, 0, 0, 0, 0, 0, 0, version, 1, 0, 0, 0, 0, 0, 0],
+    );
+    let mut frame = syscall_frame();
+    frame.rax = Hypercall::MULTICALL.0.into();
+    (frame.rdi, frame.rsi, frame.rsp) = (list, 2, STACK);
+    entry::syscall(&mut frame);
+    assert!(cx.vcpu.pv().state().kernel_mode);
+    assert_eq!((frame.rip, frame.rax), (0x40_1002, 0));
+    assert_eq!(stack(list, 2)[1], -38i64 as u64, "ENOSYS");
+    assert_eq!(stack(list + 64, 2)[1], 4 << 16 | 17);
+}
+
+/// A kernel that guards its branches does not call the page of stubs.
+#[test]
+fn xsa_466_a_hypercall_needs_no_hypercall_page() {
+    let (_machine, cx) = guest();
+    for rip in [0x40_1002, HANDLER, 0xffff_ffff_ffff_fff0] {
+        cx.vcpu.pv().state().kernel_mode = true;
+        let mut frame = syscall_frame();
+        frame.rax = Hypercall::XEN_VERSION.0.into();
+        (frame.rdi, frame.rip, frame.rcx, frame.rsp) = (0, rip, rip, STACK);
+        entry::syscall(&mut frame);
+        assert_eq!((frame.rip, frame.rax), (rip, 4 << 16 | 17));
+    }
 }
 
 /// An iret hypercall with this context (rax, r11, rcx, flags, rip, cs, rflags, rsp, ss).

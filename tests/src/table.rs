@@ -224,7 +224,7 @@ pub const TABLE: &[Case] = &[
     Case {
         name: "oxen-cpu-old",
         cpu_model: Some("core2duo,-monitor"),
-        expect: &["@@ cpus 1"],
+        expect: &["@@ cpus 1", "@@ 32-bit system calls by sysenter"],
         ..DIRECT
     },
     Case {

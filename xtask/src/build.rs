@@ -197,8 +197,22 @@ fn build_guest_programs() -> Result<Vec<PathBuf>> {
             }
         }
     }
+    programs.push(vsyscall32()?);
     programs.sort();
     Ok(programs)
+}
+
+/// Assembles the 32-bit program of the tests (`tests/compat/vsyscall.S`) and returns its path.
+fn vsyscall32() -> Result<PathBuf> {
+    let folder = paths::output();
+    let (object, program) = (folder.join("vsyscall32.o"), folder.join("vsyscall32"));
+    let mut assembler = cmd::command("as");
+    assembler.args(["--32", "-o"]).arg(&object);
+    cmd::output(assembler.arg(paths::root().join("tests/compat/vsyscall.S")))?;
+    let mut linker = cmd::command("ld");
+    linker.args(["-m", "elf_i386", "-o"]).arg(&program);
+    cmd::output(linker.arg(&object))?;
+    Ok(program)
 }
 
 /// Builds the hostile PV guest (`tests/fuzz-guest`) and returns the path of its kernel. It has its own link layout, so it

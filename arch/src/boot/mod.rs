@@ -142,10 +142,11 @@ pub fn early_print(args: fmt::Arguments<'_>) {
 
 /// Names the hypervisor's entry points to this crate:
 /// `boot`: `fn(&'static mut BootInfo) -> !` on the boot CPU; `ap`: `fn(usize) -> !` on every further one (its number);
-/// `trap`, `syscall`, `iret_fault`: `fn(&mut TrapFrame)`, see [`crate::entry`].
+/// `trap`, `syscall`, `sysenter`, `iret_fault`: `fn(&mut TrapFrame)`, see [`crate::entry`].
 #[macro_export]
 macro_rules! entry_points {
-    (boot = $boot:path, ap = $ap:path, trap = $trap:path, syscall = $syscall:path, iret_fault = $iret:path $(,)?) => {
+    (boot = $boot:path, ap = $ap:path, trap = $trap:path, syscall = $syscall:path, sysenter = $sysenter:path,
+     iret_fault = $iret:path $(,)?) => {
         #[allow(unsafe_code)]
         #[unsafe(no_mangle)]
         extern "C" fn oxen_boot(info: &'static mut $crate::boot::BootInfo) -> ! {
@@ -165,6 +166,11 @@ macro_rules! entry_points {
         #[unsafe(no_mangle)]
         extern "C" fn oxen_syscall(frame: &mut $crate::entry::TrapFrame) {
             $syscall(frame)
+        }
+        #[allow(unsafe_code)]
+        #[unsafe(no_mangle)]
+        extern "C" fn oxen_sysenter(frame: &mut $crate::entry::TrapFrame) {
+            $sysenter(frame)
         }
         #[allow(unsafe_code)]
         #[unsafe(no_mangle)]

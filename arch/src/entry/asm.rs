@@ -172,6 +172,7 @@ syscall_common:
     sub rsp, 8
     call oxen_syscall
     add rsp, 8
+after_syscall:
     # SYSRET only for a frame that lost nothing but rcx and r11, has the flat selectors and a canonical RIP
     # (a non-canonical one would fault in ring 0 on the guest's stack).
     cmp dword ptr [rsp + {vector}], {vector_syscall}
@@ -202,6 +203,31 @@ oxen_syscall32_entry:
     push r11
     push {guest_cs32}
     jmp syscall_common
+
+    # SYSENTER (on Intel processors): RSP is the main stack's top, IF is clear, every other flag is still the guest's.
+    # Where the guest was, and its stack, is nowhere; its kernel knows by convention. With TF set each instruction up to
+    # POPFQ traps (and goes on); the frame has the flag. A set NT would make the IRET at the end fault.
+    .balign 16
+    .globl oxen_sysenter_entry
+oxen_sysenter_entry:
+    push {guest_ss}
+    push 0
+    pushfq
+    push 2
+    popfq
+    or dword ptr [rsp], {interrupt_flag}
+    push {guest_cs32}
+    push 0
+    mov dword ptr [rsp - 8], 0
+    mov dword ptr [rsp - 4], {vector_syscall}
+    sub rsp, 8
+    SAVE_REGISTERS
+    CLAC_SITE
+    mov rdi, rsp
+    sub rsp, 8
+    call oxen_sysenter
+    add rsp, 8
+    jmp after_syscall
 
     .section .text, "ax", @progbits
 
@@ -267,12 +293,14 @@ oxen_user_write_words:
     guest_ss = const selector::GUEST_SS,
     guest_cs = const selector::GUEST_CS64,
     guest_cs32 = const selector::GUEST_CS32,
+    interrupt_flag = const super::INTERRUPT_FLAG,
 );
 
 unsafe extern "C" {
     static oxen_entry_stubs: u8;
     static oxen_syscall_entry: u8;
     static oxen_syscall32_entry: u8;
+    static oxen_sysenter_entry: u8;
     static __smap_sites_start: [u64; 2];
     static __smap_sites_end: [u64; 2];
 }
@@ -290,6 +318,11 @@ pub fn syscall_entry_address() -> u64 {
 /// Where the per-CPU stub for SYSCALL from compatibility mode jumps to.
 pub fn syscall32_entry_address() -> u64 {
     (&raw const oxen_syscall32_entry) as u64
+}
+
+/// Where SYSENTER leads.
+pub fn sysenter_entry_address() -> u64 {
+    (&raw const oxen_sysenter_entry) as u64
 }
 
 /// Turns the placeholder NOPs into CLAC and STAC. Called once, on the boot CPU, after SMAP was detected and

@@ -1,16 +1,20 @@
-//! The ways into and out of the hypervisor: exceptions, interrupts, SYSCALL.
+//! The ways into and out of the hypervisor: exceptions, interrupts, SYSCALL, SYSENTER.
 //!
 //! Every entry from a guest leaves a complete [`TrapFrame`] at the very top of the pCPU's main stack, right below
-//! `CpuInfo`, and calls one of three functions of the `oxen` binary with it; when they return, the frame is what
+//! `CpuInfo`, and calls one of four functions of the `oxen` binary with it; when they return, the frame is what
 //! the guest continues with. They are: `oxen_trap(&mut TrapFrame)` for exceptions and interrupts, from guests
 //! (frame at the top of the stack) and from the hypervisor itself; `oxen_syscall(&mut TrapFrame)`;
+//! `oxen_sysenter(&mut TrapFrame)`, whose frame has neither the guest's RIP nor its RSP;
 //! `oxen_iret_fault(&mut TrapFrame)` when the guest's frame cannot be returned to (bad selectors).
 #![allow(unsafe_code)]
 
 #[cfg(target_os = "none")]
 mod asm;
 #[cfg(target_os = "none")]
-pub use asm::{patch_smap, start, stub_address, syscall_entry_address, syscall32_entry_address};
+pub use asm::{
+    patch_smap, start, stub_address, syscall_entry_address, syscall32_entry_address,
+    sysenter_entry_address,
+};
 
 /// Register state of an interrupted context. Same order as the public `cpu_user_regs` up to `ss`, which the
 /// hardware and the entry code fill in; data segment selectors are saved only at context switch.
@@ -59,8 +63,8 @@ impl TrapFrame {
     /// selectors, interrupts on and no privilege of I/O.
     #[cold]
     pub fn disarm(&mut self) {
-        /// IF, and the bit that is always set.
-        const HARMLESS: u64 = 1 << 9 | 1 << 1;
+        /// With the bit that is always set.
+        const HARMLESS: u64 = INTERRUPT_FLAG | 1 << 1;
         (self.cs, self.ss) = (selector::GUEST_CS64, selector::GUEST_SS);
         self.rflags = HARMLESS;
     }
@@ -92,6 +96,9 @@ impl EntryBlock {
 }
 
 const _: () = assert!(size_of::<EntryBlock>() == 256);
+
+/// IF in RFLAGS: always set while a guest runs.
+pub const INTERRUPT_FLAG: u64 = 1 << 9;
 
 /// Bits that SYSCALL clears in RFLAGS (IA32_FMASK): TF, IF, DF, IOPL, NT, RF, VM, AC.
 pub const SYSCALL_FLAG_MASK: u64 = 0x0007_7700;

@@ -190,13 +190,16 @@ fn syscall_stub(at: u64, target: u64) -> [u8; STUB_SIZE] {
     code
 }
 
-/// Points SYSCALL at this CPU's stub.
+/// Points SYSCALL at this CPU's stubs, and SYSENTER (which loads RSP itself) at its entry.
 #[cfg(target_os = "none")]
 pub(super) fn load_syscall(cpu: usize) {
     use crate::cpu::msr;
-    use crate::entry::{SYSCALL_FLAG_MASK, selector::STAR};
-    // SAFETY: the stubs are mapped executable and lead to the entry code with the selectors of our own GDT.
-    // SYSENTER has no entry and faults in the guest's name.
+    use crate::entry::{
+        SYSCALL_FLAG_MASK,
+        selector::{self, STAR},
+    };
+    // SAFETY: the stubs are mapped executable and lead to the entry code with the selectors of our own GDT, as SYSENTER's
+    // code segment and the stack segment after it are; its RSP is the top of this CPU's main stack.
     unsafe {
         msr::write(0xc000_0081, STAR);
         msr::write(0xc000_0082, area_base(cpu) + SYSCALL_STUB);
@@ -205,6 +208,10 @@ pub(super) fn load_syscall(cpu: usize) {
             area_base(cpu) + SYSCALL_STUB + STUB_SIZE as u64,
         );
         msr::write(0xc000_0084, SYSCALL_FLAG_MASK);
-        let _ = msr::try_write(0x174, 0);
+        // IA32_SYSENTER_CS, _ESP, _EIP. In long mode AMD's processors raise #UD instead of using them.
+        let top = area_base(cpu) + STACKS + 0x1_0000 - CPU_INFO_SIZE as u64;
+        let _ = msr::try_write(0x174, selector::HYPERVISOR_CS);
+        let _ = msr::try_write(0x175, top);
+        let _ = msr::try_write(0x176, crate::entry::sysenter_entry_address());
     }
 }

@@ -1,4 +1,5 @@
-//! From the entry code into the hypervisor and back: what `oxen_trap`, `oxen_syscall` and `oxen_iret_fault` do.
+//! From the entry code into the hypervisor and back: what `oxen_trap`, `oxen_syscall`, `oxen_sysenter` and
+//! `oxen_iret_fault` do.
 
 use core::sync::atomic::Ordering;
 
@@ -51,6 +52,11 @@ pub fn syscall(frame: &mut TrapFrame) {
             run_hypercall(cx, frame)
         });
     });
+}
+
+/// SYSENTER, a system call of 32-bit programs on Intel processors.
+pub fn sysenter(frame: &mut TrapFrame) {
+    percpu::with(|cpu| with_guest(cpu, frame, trap::sysenter));
 }
 
 #[inline(always)]

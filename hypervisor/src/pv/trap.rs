@@ -241,6 +241,22 @@ pub fn user_syscall(
     Ok(())
 }
 
+/// SYSENTER. The frame has no RIP and no RSP, which the instruction does not save; NT and TF are as they were (XSA-44, -339).
+/// Without a callback it is #GP, also with nothing to return to, as in Xen.
+pub fn sysenter(cx: &Context, frame: &mut TrapFrame) -> Result<(), &'static str> {
+    let mut state = cx.vcpu.pv().state();
+    let callback = state.sysenter_callback;
+    if callback.rip == 0 {
+        return inject_into(cx, &mut state, frame, vector::GENERAL_PROTECTION, 0);
+    }
+    let to = Bounce {
+        rip: callback.rip,
+        error_code: None,
+        mask_events: callback.mask_events,
+    };
+    bounce(cx, &mut state, frame, to)
+}
+
 /// The event upcall.
 pub fn upcall(cx: &Context, frame: &mut TrapFrame) -> Result<(), &'static str> {
     let mut state = cx.vcpu.pv().state();

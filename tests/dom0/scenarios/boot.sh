@@ -8,3 +8,6 @@ if on_xen; then
     check "capabilities are control_d" grep -qx control_d /proc/xen/capabilities
     check "privcmd, evtchn and gntdev devices" ls /dev/xen/privcmd /dev/xen/evtchn /dev/xen/gntdev
 fi
+# 32-bit programs, where each processor has its own way into the kernel.
+say "32-bit system calls by $(vsyscall32)"
+check "32-bit system calls, also step by step" vsyscall32

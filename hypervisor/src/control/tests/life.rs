@@ -412,7 +412,7 @@ fn nothing_new_is_given_to_a_dying_domain() {
     // Stopped in the middle.
     assert!(!destroy::destroy(&domain, &Budget::with_units(1)));
     assert!(domain.is_dying());
-    // The tools hear of it when all that can be given back was.
+    // XSA-77, -492: long work holds no lock while it waits to go on. The tools hear of it when all that can be given back was.
     assert_eq!(info(&m, domain.id.0).flags & XEN_DOMINF_DYING, 0);
     let more = host()
         .mm

@@ -84,7 +84,7 @@ fn accounting_is_exact_and_limits_hold() {
 }
 
 #[test]
-fn freed_pages_are_clean_for_the_next_owner() {
+fn xsa_214_freed_pages_are_clean_for_the_next_owner() {
     let m = Machine::new();
     let n = host().mm.free_pages() as usize;
     m.dom1.domain.mem.set_max_pages(n as u64);
@@ -98,7 +98,7 @@ fn freed_pages_are_clean_for_the_next_owner() {
     for mfn in pages(&m.dom0.domain, n) {
         assert_eq!(super::machine::peek(&m.dom0.domain, mfn, 7).0, 0);
     }
-    // And no stale translation of the last owner's reaches them (XSA-214, XSA-241).
+    // And no stale translation of the last owner's reaches them.
     assert!(crate::mm::tlb::flushes() > flushes);
 }
 

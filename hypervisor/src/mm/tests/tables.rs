@@ -60,7 +60,7 @@ fn guest_entries_become_reachable_from_ring_three() {
 }
 
 #[test]
-fn page_tables_cannot_be_mapped_writable() {
+fn xsa_182_page_tables_cannot_be_mapped_writable() {
     let m = Machine::new();
     let cx = &m.dom1;
     let (tables, data) = address_space(cx, 1);
@@ -69,7 +69,7 @@ fn page_tables_cannot_be_mapped_writable() {
         let refused = update(cx, tables[3], 5, Pte::new(table, RWU));
         assert_eq!(refused, Err(Errno::EBUSY));
         update(cx, tables[3], 5, Pte::new(table, Pte::P)).expect("read-only is fine");
-        // And not by the flags-only path either (XSA-182).
+        // And not by the flags-only path either.
         let refused = update(cx, tables[3], 5, Pte::new(table, RWU));
         assert_eq!(refused, Err(Errno::EBUSY));
     }
@@ -104,7 +104,7 @@ fn xsa_148_superpages_are_refused_on_every_path() {
 }
 
 #[test]
-fn xsa_240_linear_page_tables_are_refused() {
+fn xsa_240_286_309_linear_page_tables_are_refused() {
     let m = Machine::new();
     let cx = &m.dom1;
     let (tables, _) = address_space(cx, 0);
@@ -247,7 +247,7 @@ fn xsa_402_cacheability_is_for_domains_with_devices() {
 }
 
 #[test]
-fn xsa_401_the_flush_precedes_a_change_of_type() {
+fn xsa_241_401_the_flush_precedes_a_change_of_type() {
     let m = Machine::new();
     let cx = &m.dom1;
     let (tables, data) = address_space(cx, 1);
@@ -265,7 +265,7 @@ fn xsa_401_the_flush_precedes_a_change_of_type() {
     // Data again: a stale walk could go through it.
     update(cx, tables[3], 0, Pte::new(data[0], RWU)).expect("mapped");
     assert_eq!(mm::tlb::flushes(), flushes + 2);
-    // XSA-241: a flush after the last use makes another one needless.
+    // A flush after the last use makes another one needless.
     update(cx, tables[3], 0, Pte::default()).expect("unmapped");
     mm::tlb::flush_all();
     let flushes = mm::tlb::flushes();
@@ -350,7 +350,7 @@ fn foreign_mappings_are_for_the_privileged() {
 }
 
 #[test]
-fn xsa_45_pinning_and_unpinning_stop_and_go_on() {
+fn xsa_45_290_310_pinning_and_unpinning_stop_and_go_on() {
     let m = Machine::new();
     let cx = &m.dom1;
     // Three L1s with many entries each, so that a small budget stops often.
@@ -373,7 +373,7 @@ fn xsa_45_pinning_and_unpinning_stop_and_go_on() {
                 Err(Fail::Continue(again)) => {
                     stops += 1;
                     args = again;
-                    // XSA-299, XSA-310: the books balance at every stop.
+                    // The books balance at every stop.
                     balanced();
                 }
                 Err(other) => panic!("{other:?}"),
