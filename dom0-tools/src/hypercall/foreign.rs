@@ -23,6 +23,8 @@ use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use super::{Error, Interface};
 
 const PAGE: usize = 4096;
+const MAPPING: &str = "mapping of a domain's memory";
+
 /// Pages of another domain, mapped until dropped.
 #[derive(Debug)]
 pub struct Foreign {
@@ -35,7 +37,7 @@ pub struct Foreign {
 unsafe impl Send for Foreign {}
 
 impl Foreign {
-    fn reserve(xen: &Interface, pages: usize) -> Result<Self, Error> {
+    fn reserve(xen: &Interface, pages: usize, rights: ProtFlags) -> Result<Self, Error> {
         let memory = |errno: rustix::io::Errno| {
             Error::Memory(io::Error::from_raw_os_error(errno.raw_os_error()))
         };
@@ -48,7 +50,7 @@ impl Foreign {
             mmap(
                 std::ptr::null_mut(),
                 len,
-                ProtFlags::READ | ProtFlags::WRITE,
+                rights,
                 MapFlags::SHARED,
                 &xen.privcmd,
                 0,
@@ -148,6 +150,28 @@ impl Foreign {
     }
 }
 
+/// Pages of another domain that can only be read.
+#[derive(Debug)]
+pub struct ReadOnly(Foreign);
+
+impl ReadOnly {
+    /// See [`Foreign::read`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read(&self, at: usize, bytes: &mut [u8]) -> io::Result<()> {
+        self.0.read(at, bytes)
+    }
+}
+
+/// A mapping without any page that could not be mapped.
+fn all((mapped, errors): (Foreign, Vec<i32>)) -> Result<Foreign, Error> {
+    match errors.iter().find(|errno| **errno != 0) {
+        None => Ok(mapped),
+        Some(errno) => Err(Error::Refused(MAPPING, Errno(-errno))),
+    }
+}
+
 impl Drop for Foreign {
     fn drop(&mut self) {
         // SAFETY: our own mapping, which nothing refers to any more. Failure leaves it mapped.
@@ -162,12 +186,16 @@ impl Interface {
     /// # Errors
     /// If one of them is not that domain's, or memory is short.
     pub fn map_foreign(&self, domain: DomId, frames: &[u64]) -> Result<Foreign, Error> {
-        let what = "mapping of a domain's memory";
-        let (mapped, errors) = self.map_foreign_each(domain, frames)?;
-        match errors.iter().find(|errno| **errno != 0) {
-            None => Ok(mapped),
-            Some(errno) => Err(Error::Refused(what, Errno(-errno))),
-        }
+        all(self.map_foreign_each(domain, frames, ProtFlags::READ | ProtFlags::WRITE)?)
+    }
+
+    /// As [`Self::map_foreign`], for reading only: the pages may be page tables, too, which nobody
+    /// may map to write.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn map_foreign_to_read(&self, domain: DomId, frames: &[u64]) -> Result<ReadOnly, Error> {
+        all(self.map_foreign_each(domain, frames, ProtFlags::READ)?).map(ReadOnly)
     }
 
     /// As [`Self::map_foreign`], but frames that cannot be mapped are told by a number other than 0
@@ -176,9 +204,10 @@ impl Interface {
         &self,
         domain: DomId,
         frames: &[u64],
+        rights: ProtFlags,
     ) -> Result<(Foreign, Vec<i32>), Error> {
-        let what = "mapping of a domain's memory";
-        let mapped = Foreign::reserve(self, frames.len())?;
+        let what = MAPPING;
+        let mapped = Foreign::reserve(self, frames.len(), rights)?;
         let mut errors = vec![0i32; frames.len()];
         // All in one: the device fills a mapping as a whole, or what is left of it.
         let request = PrivcmdMmapbatchV2 {
@@ -199,13 +228,13 @@ impl Interface {
         Ok((mapped, errors))
     }
 
-    /// Maps a page of a domain, `None` if it has no such frame.
+    /// Maps a page of a domain to read it, `None` if it has no such frame.
     ///
     /// # Errors
     /// If memory is short.
-    pub fn map_page(&self, domain: DomId, frame: u64) -> Result<Option<Foreign>, Error> {
-        let (mapped, errors) = self.map_foreign_each(domain, &[frame])?;
-        Ok((errors.first() == Some(&0)).then_some(mapped))
+    pub fn map_page_to_read(&self, domain: DomId, frame: u64) -> Result<Option<ReadOnly>, Error> {
+        let (mapped, errors) = self.map_foreign_each(domain, &[frame], ProtFlags::READ)?;
+        Ok((errors.first() == Some(&0)).then_some(ReadOnly(mapped)))
     }
 
     /// Maps the first frame of a domain's grant table.
@@ -214,7 +243,7 @@ impl Interface {
     /// What the hypervisor refuses.
     pub fn map_grant_table(&self, domain: DomId) -> Result<Foreign, Error> {
         let what = "mapping of a domain's grant table";
-        let mapped = Foreign::reserve(self, 1)?;
+        let mapped = Foreign::reserve(self, 1, ProtFlags::READ | ProtFlags::WRITE)?;
         let request = PrivcmdMmapResource {
             dom: domain,
             r#type: u32::from(u16::from(MemResource::GRANT_TABLE)),

@@ -15,13 +15,12 @@ use hypercall_abi::xen::{DomId, SharedInfo};
 use zerocopy::{FromBytes as _, FromZeros as _, IntoBytes as _};
 
 use super::Error;
+use super::p2m::{self, NONE};
 use crate::hypercall::Interface;
 
 const PAGE: usize = 4096;
 /// Pages mapped at a time.
 const BATCH: usize = 1024;
-/// A frame that the guest does not have.
-const NONE: u64 = u64::MAX;
 /// What the header's magic says of a PV guest.
 const MAGIC_PV: u64 = 0xf00f_ebed;
 const FORMAT_VERSION: u64 = 1;
@@ -69,9 +68,10 @@ fn write_standing(xen: &Interface, domain: DomId, path: &Path) -> Result<(), Err
         }
     }
     let mut shared = SharedInfo::new_zeroed();
-    let page = xen.map_foreign(domain, &[info.shared_info_frame])?;
+    let page = xen.map_foreign_to_read(domain, &[info.shared_info_frame])?;
     page.read(0, shared.as_mut_bytes()).map_err(failed)?;
-    let list = frames(xen, domain, &shared, info.tot_pages)?;
+    let words = |frames: &[u64]| words(xen, domain, frames);
+    let list = p2m::frames(words, &shared.arch, info.tot_pages)?;
     let held = held(list, info.tot_pages);
     // A guest's memory is for nobody but the administrator.
     let mut options = OpenOptions::new();
@@ -112,13 +112,13 @@ fn write_standing(xen: &Interface, domain: DomId, path: &Path) -> Result<(), Err
     for batch in held.chunks(BATCH) {
         let frames: Vec<u64> = batch.iter().map(|[_, machine]| *machine).collect();
         let buffer = &mut buffer[..frames.len() * PAGE];
-        match xen.map_foreign(domain, &frames) {
+        match xen.map_foreign_to_read(domain, &frames) {
             Ok(window) => window.read(0, buffer).map_err(failed)?,
             // Some have gone while we looked: one by one, zeroes for those.
             Err(_) => {
                 for (frame, page) in frames.iter().zip(buffer.chunks_mut(PAGE)) {
                     page.fill(0);
-                    if let Some(window) = xen.map_page(domain, *frame)? {
+                    if let Some(window) = xen.map_page_to_read(domain, *frame)? {
                         window.read(0, page).map_err(failed)?;
                     }
                 }
@@ -142,52 +142,16 @@ fn held(list: Vec<u64>, pages: u64) -> Vec<[u64; 2]> {
         .collect()
 }
 
-/// The machine frame of each guest frame, from the guest's own list, none of which is trusted:
-/// frames that are not its own do not map.
-fn frames(
-    xen: &Interface,
-    domain: DomId,
-    shared: &SharedInfo,
-    pages: u64,
-) -> Result<Vec<u64>, Error> {
-    let broken = || Error::Other("the guest has published no list of its memory".into());
-    // Holes are possible, but not a list of another size than the memory.
-    let count = shared
-        .arch
-        .max_pfn
-        .min(pages.saturating_mul(4).max(1 << 20));
-    let top = shared.arch.pfn_to_mfn_frame_list_list;
-    if top == 0 || count == 0 {
-        return Err(broken());
-    }
-    let words = |frames: &[u64]| -> Result<Vec<u64>, Error> {
-        let window = xen.map_foreign(domain, frames)?;
-        let mut bytes = vec![0; frames.len() * PAGE];
-        let read = window.read(0, &mut bytes);
-        read.map_err(|error| Error::Other(error.to_string()))?;
-        let words = bytes.chunks_exact(8);
-        Ok(words
-            .map(|word| u64::read_from_bytes(word).unwrap_or(NONE))
-            .collect())
-    };
-    let per_page = (PAGE / 8) as u64;
-    let leaves = count.div_ceil(per_page);
-    let middles = leaves.div_ceil(per_page);
-    if middles > per_page {
-        return Err(broken());
-    }
-    let top = words(&[top])?;
-    let middle = words(top.get(..middles as usize).ok_or_else(broken)?)?;
-    let leaf = words(middle.get(..leaves as usize).ok_or_else(broken)?)?;
-    let mut list = leaf;
-    list.truncate(count as usize);
-    for entry in &mut list {
-        // Identity and foreign frames carry flags in the highest bits.
-        if *entry >> 62 != 0 {
-            *entry = NONE;
-        }
-    }
-    Ok(list)
+/// What is in some of the domain's frames, as words of 8 bytes.
+fn words(xen: &Interface, domain: DomId, frames: &[u64]) -> Result<Vec<u64>, Error> {
+    let window = xen.map_foreign_to_read(domain, frames)?;
+    let mut bytes = vec![0; frames.len() * PAGE];
+    let read = window.read(0, &mut bytes);
+    read.map_err(|error| Error::Other(error.to_string()))?;
+    let words = bytes.chunks_exact(8);
+    Ok(words
+        .map(|word| u64::read_from_bytes(word).unwrap_or(NONE))
+        .collect())
 }
 
 fn note(kind: ElfNote, value: &[u8]) -> Vec<u8> {

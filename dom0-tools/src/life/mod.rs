@@ -10,6 +10,7 @@ pub mod find;
 pub mod json;
 pub mod lock;
 pub mod memory;
+mod p2m;
 pub mod store;
 pub mod supervise;
 pub mod userdata;
