@@ -136,7 +136,8 @@ impl<P: Platform> Server<P> {
         server
     }
 
-    /// Says who dom0 is, as `xen-init-dom0` does: nobody else introduces it.
+    /// Says who dom0 is and what its pool is called, as `xen-init-dom0` does: nobody else introduces
+    /// it, and stock xl knows no pool without a name.
     pub(super) fn name_own_domain(&mut self) {
         let perms = Perms::private(0);
         for (path, value) in [
@@ -145,6 +146,9 @@ impl<P: Platform> Server<P> {
             ("/local/domain/0", ""),
             ("/local/domain/0/domid", "0"),
             ("/local/domain/0/name", "Domain-0"),
+            ("/local/pool", ""),
+            ("/local/pool/0", ""),
+            ("/local/pool/0/name", "Pool-0"),
         ] {
             if self.tree.get(path).is_none() {
                 self.put(path, value.as_bytes(), &perms);

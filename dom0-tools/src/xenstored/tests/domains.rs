@@ -16,6 +16,20 @@ fn own_directory(store: &mut Store, domid: u32) {
 }
 
 #[test]
+fn dom0_and_its_pool_have_names_and_keep_those_they_got() {
+    let mut store = Store::new();
+    let tools = store.tools;
+    store.server.name_own_domain();
+    let pool = "/local/pool/0/name";
+    let named = |store: &mut Store, path| store.read(tools, 0, path).unwrap();
+    assert_eq!(named(&mut store, "/local/domain/0/name"), "Domain-0");
+    assert_eq!(named(&mut store, pool), "Pool-0");
+    store.write(tools, 0, pool, "all").unwrap();
+    store.server.name_own_domain();
+    assert_eq!(named(&mut store, pool), "all");
+}
+
+#[test]
 fn a_domain_comes_and_goes() {
     let mut store = Store::new();
     let tools = store.tools;
