@@ -27,6 +27,8 @@ const DUMPS: &str = "/var/lib/xen/dump";
 /// A domain that dies sooner after its start is not started again at once.
 const SOON: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_secs(2);
+/// Between attempts to reach a store daemon that has gone.
+const RECONNECT: Duration = Duration::from_secs(1);
 
 /// Starts a supervisor of its own session, with the log as its output.
 ///
@@ -91,7 +93,19 @@ pub fn run(domain: DomId) -> Result<(), Error> {
             domain.0, plan.config.name
         ));
         let start = Instant::now();
-        let reason = match waiter.wait(&tools, domain, uuid.0)? {
+        let end = loop {
+            match waiter.wait(&tools, domain, uuid.0) {
+                Ok(end) => break end,
+                // The store daemon went away, which is no reason to leave the domain alone.
+                Err(Error::Store(error)) => {
+                    log(&format!("{error}; waiting for xenstored"));
+                    (tools, waiter) = reopen();
+                    log("xenstored is there again");
+                }
+                Err(error) => return Err(error),
+            }
+        };
+        let reason = match end {
             End::Gone => {
                 log("the domain was destroyed");
                 return Ok(());
@@ -115,6 +129,17 @@ pub fn run(domain: DomId) -> Result<(), Error> {
             None => return Ok(()),
         }
         waiter = Waiter::new()?;
+    }
+}
+
+/// New connections, as soon as somebody serves them.
+fn reopen() -> (Tools, Waiter) {
+    loop {
+        let opened = Tools::open().and_then(|tools| Ok((tools, Waiter::new()?)));
+        match opened {
+            Ok(opened) => return opened,
+            Err(_) => std::thread::sleep(RECONNECT),
+        }
     }
 }
 

@@ -139,8 +139,15 @@ pub fn run_directory() -> PathBuf {
     env::var_os("XENSTORED_RUNDIR").map_or_else(|| PathBuf::from(RUNDIR), PathBuf::from)
 }
 
+/// Whether a daemon was there and is not any more.
+fn died(error: &Error) -> bool {
+    matches!(error, Error::NoDaemon(_, why) if why.kind() == io::ErrorKind::ConnectionRefused)
+}
+
 impl Client {
-    /// Connects to the daemon's socket, or where there is none through the kernel.
+    /// Connects to the daemon's socket, or where there is none through the kernel. A socket where
+    /// nobody listens is a daemon that died: through the kernel its answer would be waited for for
+    /// ever, by a process that no signal ends.
     ///
     /// # Errors
     /// [`Error::NoDaemon`].
@@ -150,6 +157,9 @@ impl Client {
             Ok(client) => return Ok(client),
             Err(error) => error,
         };
+        if died(&refused) {
+            return Err(refused);
+        }
         for device in DEVICES {
             if let Ok(client) = Self::device(Path::new(device)) {
                 return Ok(client);
@@ -831,4 +841,22 @@ fn number(answer: &[u8]) -> Option<u32> {
 
 fn io_error(what: &'static str, errno: rustix::io::Errno) -> Error {
     Error::Io(what, io::Error::from_raw_os_error(errno.raw_os_error()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn a_socket_where_nobody_listens_is_a_daemon_that_died() {
+        let path = std::env::temp_dir().join(format!("oxen-died-{}", std::process::id()));
+        assert!(!died(&Client::connect(&path).unwrap_err()), "never there");
+        drop(UnixListener::bind(&path).unwrap());
+        let error = Client::connect(&path).unwrap_err();
+        std::fs::remove_file(&path).unwrap();
+        assert!(died(&error), "{error}");
+        assert!(error.to_string().contains("is it running?"), "{error}");
+    }
 }
