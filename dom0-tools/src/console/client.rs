@@ -11,7 +11,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 use rustix::termios::{Termios, isatty};
 
@@ -20,6 +20,10 @@ use crate::xenstore::{self, Client};
 
 /// A console may come up a moment after its domain.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// A daemon that is there takes every domain on, but perhaps has much to do.
+const LONG_PATIENCE: Duration = Duration::from_secs(60);
+/// What a guest said last comes within this time, once it is gone.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Which of a domain's consoles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,7 +135,7 @@ enum Outcome {
 
 /// The way to a console, within some time; `None` if there is none, or the domain is gone.
 fn connect(store: &Client, which: Which, patience: Duration) -> Result<Option<OwnedFd>, Error> {
-    let end = Instant::now() + patience;
+    let start = Instant::now();
     loop {
         if which.number == 0
             && !which.serial
@@ -148,7 +152,12 @@ fn connect(store: &Client, which: Which, patience: Duration) -> Result<Option<Ow
         {
             return Ok(Some(file));
         }
-        let left = end.saturating_duration_since(Instant::now());
+        let patience = if ours {
+            patience.max(LONG_PATIENCE)
+        } else {
+            patience
+        };
+        let left = (start + patience).saturating_duration_since(Instant::now());
         let alive = store.exists(&format!("/local/domain/{}", which.domid))?;
         if left.is_zero() || !alive {
             return Ok(None);
@@ -213,11 +222,7 @@ fn pass(
         if at(0) {
             match rustix::io::read(connection, &mut bytes) {
                 Ok(0) | Err(rustix::io::Errno::IO) => return Ok(Outcome::Broken),
-                Ok(read) => {
-                    let mut out = io::stdout().lock();
-                    out.write_all(&bytes[..read])?;
-                    out.flush()?;
-                }
+                Ok(read) => show(&bytes[..read])?,
                 Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
                 Err(_) => return Ok(Outcome::Broken),
             }
@@ -241,8 +246,49 @@ fn pass(
             // The terminal is another, or none; the first event only says that we watch.
             let alive = store.exists(&which.node())?;
             if !alive {
+                last_words(connection, LAST_WORDS)?;
                 return Ok(Outcome::Broken);
             }
+        }
+    }
+}
+
+fn show(bytes: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes)?;
+    out.flush()
+}
+
+/// Shows what is still under way from a guest that is gone: until the daemon lets us go, or says
+/// nothing for a while.
+fn last_words(connection: &OwnedFd, silence: Duration) -> Result<(), Error> {
+    pass_on_rest(connection, silence, show)
+}
+
+fn pass_on_rest(
+    connection: &OwnedFd,
+    silence: Duration,
+    mut show: impl FnMut(&[u8]) -> io::Result<()>,
+) -> Result<(), Error> {
+    let mut bytes = [0; 4096];
+    let silence = Timespec {
+        tv_sec: i64::try_from(silence.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(silence.subsec_nanos()),
+    };
+    loop {
+        let mut fds = [PollFd::new(connection, PollFlags::IN)];
+        match poll(&mut fds, Some(&silence)) {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            Err(rustix::io::Errno::INTR) => continue,
+            Err(errno) => return Err(errno.into()),
+        }
+        match rustix::io::read(connection, &mut bytes) {
+            Ok(0) => return Ok(()),
+            Ok(read) => show(&bytes[..read])?,
+            Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
+            // A terminal whose other end is closed.
+            Err(_) => return Ok(()),
         }
     }
 }
@@ -293,6 +339,26 @@ impl Drop for Keyboard {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_guest_said_last_is_shown_whole() {
+        let (mut far, near) = UnixStream::pair().unwrap();
+        let near = OwnedFd::from(near);
+        // More than is read at once.
+        let words = vec![b'x'; 3 * 4096 + 5];
+        far.write_all(&words).unwrap();
+        let mut seen = Vec::new();
+        let mut see = |bytes: &[u8]| {
+            seen.extend_from_slice(bytes);
+            Ok(())
+        };
+        // The daemon keeps the connection: silence ends it.
+        pass_on_rest(&near, Duration::from_millis(1), &mut see).unwrap();
+        far.write_all(b"end").unwrap();
+        drop(far);
+        pass_on_rest(&near, Duration::from_secs(600), &mut see).unwrap();
+        assert_eq!(seen, [words.as_slice(), b"end"].concat());
+    }
 
     #[test]
     fn only_pseudo_terminals_are_opened() {
