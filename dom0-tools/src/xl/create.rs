@@ -149,7 +149,8 @@ pub(super) fn read(
         let other = std::fs::read(elsewhere).ok().filter(|_| is_name);
         other.ok_or(error)
     });
-    let cannot = |error| crate::config::Error::whole(file, format!("cannot read it: {error}"));
+    // No error of the configuration: the exit code is another.
+    let cannot = |error| Error::Other(format!("{}: cannot read it: {error}", file.display()));
     let text = String::from_utf8_lossy(&bytes.map_err(cannot)?).into_owned();
     let mut warnings = Vec::new();
     let plan = Plan::new(file, &text, overrides, &mut warnings)?;

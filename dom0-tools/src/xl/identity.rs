@@ -65,12 +65,16 @@ pub(super) fn rename(arguments: &Rename) -> Result<ExitCode, Error> {
     let new = &arguments.new_name;
     check_name(new)?;
     let info = find::guest(&tools, &arguments.domain)?;
+    let node = format!("{}/name", store::path(info.domain));
+    if tools.store.try_read_string(&node)?.as_ref() == Some(new) {
+        return Ok(ExitCode::SUCCESS);
+    }
     find::check_free(&tools, new)?;
     let uuid = Uuid(info.handle);
     tools
         .store
         .transaction(|tx| -> Result<(), crate::xenstore::Error> {
-            tx.write(&format!("{}/name", store::path(info.domain)), new)?;
+            tx.write(&node, new)?;
             tx.write(&format!("{}/name", store::vm_path(uuid)), new)
         })?;
     // What restarts it, and what stock tools read, must know, too.
@@ -110,12 +114,12 @@ pub(super) fn config_update(arguments: &ConfigUpdate) -> Result<ExitCode, Error>
         .file
         .clone()
         .or_else(|| files.first().map(Into::into));
+    let tools = Tools::open()?;
+    let info = find::guest(&tools, &arguments.domain)?;
     let Some(file) = file else {
         eprintln!("xl config-update: which configuration file?");
         return Ok(ExitCode::from(super::USAGE));
     };
-    let tools = Tools::open()?;
-    let info = find::guest(&tools, &arguments.domain)?;
     let uuid = Uuid(info.handle);
     let mut overrides = overrides;
     // Its identity does not change.

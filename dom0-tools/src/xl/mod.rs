@@ -247,6 +247,9 @@ mod tests {
         assert_eq!(code("xl nonsense"), ExitCode::from(1));
         assert_eq!(code("xl dmesg --nonsense"), ExitCode::from(2));
         assert_eq!(code("xl debug-keys"), ExitCode::from(2));
+        assert_eq!(code("xl sysrq guest word"), ExitCode::from(1));
+        // A file that cannot be read is no error in it.
+        assert_eq!(code("xl create -n /nowhere.cfg"), ExitCode::from(3));
         assert_eq!(code("xl help"), ExitCode::SUCCESS);
         assert_eq!(code("xl list -h"), ExitCode::SUCCESS);
     }

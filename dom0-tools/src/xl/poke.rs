@@ -49,7 +49,7 @@ pub(super) struct Sysrq {
 pub(super) fn sysrq(arguments: &Sysrq) -> Result<ExitCode, Error> {
     if arguments.letter.len() != 1 {
         eprintln!("Invalid sysrq.\n");
-        return Ok(ExitCode::from(super::USAGE));
+        return Ok(ExitCode::FAILURE);
     }
     let tools = Tools::open()?;
     let info = find::guest(&tools, &arguments.domain)?;
