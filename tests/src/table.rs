@@ -94,6 +94,15 @@ const XEN_GUESTS: Case = Case {
     ..GUESTS
 };
 
+/// Whose tools, and what they are put through.
+const OURS: &str = "oxen.tools=ours oxen.parts=guest+guest-cycles+guest-devices";
+const OURS_MORE: &str = "oxen.tools=ours \
+     oxen.parts=guest-daemons+guest-attach+guest-crash+guest-commands+guest-refusals+guest-smp";
+const OUR_DAEMONS: &str = "oxen.xenstored=ours oxen.xenconsoled=ours \
+     oxen.parts=guest+guest-cycles+guest-daemons+guest-devices";
+const OUR_XL: &str = "oxen.xl=ours \
+     oxen.parts=guest+guest-cycles+guest-crash+guest-commands+guest-refusals+guest-devices";
+
 /// All system tests, in the order in which they run.
 pub const TABLE: &[Case] = &[
     // The harness's own proof: the same userspace where nothing of ours is below it.
@@ -545,6 +554,71 @@ pub const TABLE: &[Case] = &[
         name: "oxen-xl",
         when: When::Always,
         scenario: "guest-xl",
+        ..GUESTS
+    },
+    // The same scenarios by our tools alone, on either hypervisor.
+    Case {
+        name: "xen-ours",
+        scenario: "guests",
+        kernel_args: OURS,
+        ..XEN_GUESTS
+    },
+    Case {
+        name: "oxen-ours",
+        when: When::Always,
+        scenario: "guests",
+        kernel_args: OURS,
+        ..GUESTS
+    },
+    Case {
+        name: "xen-ours-more",
+        scenario: "guests",
+        kernel_args: OURS_MORE,
+        ..XEN_GUESTS
+    },
+    Case {
+        name: "oxen-ours-more",
+        scenario: "guests",
+        kernel_args: OURS_MORE,
+        ..GUESTS
+    },
+    Case {
+        name: "xen-ours-disks",
+        scenario: "guest-disks",
+        initramfs: Initramfs::Managers,
+        kernel_args: "oxen.tools=ours",
+        ..XEN_GUESTS
+    },
+    Case {
+        name: "oxen-ours-disks",
+        scenario: "guest-disks",
+        initramfs: Initramfs::Managers,
+        kernel_args: "oxen.tools=ours",
+        ..GUESTS
+    },
+    // Stock xl over our daemons, our xl over stock daemons.
+    Case {
+        name: "xen-mixed-daemons",
+        scenario: "guests",
+        kernel_args: OUR_DAEMONS,
+        ..XEN_GUESTS
+    },
+    Case {
+        name: "oxen-mixed-daemons",
+        scenario: "guests",
+        kernel_args: OUR_DAEMONS,
+        ..GUESTS
+    },
+    Case {
+        name: "xen-mixed-xl",
+        scenario: "guests",
+        kernel_args: OUR_XL,
+        ..XEN_GUESTS
+    },
+    Case {
+        name: "oxen-mixed-xl",
+        scenario: "guests",
+        kernel_args: OUR_XL,
         ..GUESTS
     },
     // What bad input gets.

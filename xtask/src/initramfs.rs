@@ -59,6 +59,9 @@ const GUEST_MODULES: &[&str] = &[
     "iptable_filter",
     "iptable_nat",
     "xt_MASQUERADE",
+    "nf_tables",
+    "nft_chain_nat",
+    "nft_masq",
     "dummy",
     "veth",
 ];

@@ -33,9 +33,30 @@ within() {
     done
 }
 
+# A check that takes minutes may never end: what runs meanwhile is shown once, for whoever has to find out why.
+long_checks() {
+    seen= count=0
+    while sleep 10; do
+        now=$(cat /tmp/check.name 2>/dev/null)
+        if [ "$now" != "$seen" ]; then
+            seen=$now count=0
+            continue
+        fi
+        count=$((count + 1))
+        [ $count = 24 ] || continue
+        say "takes long: $now"
+        tail -n 20 /tmp/check.out
+        for process in /proc/[0-9]*; do
+            line=$(cat $process/cmdline | tr '\0' ' ')
+            [ -n "$line" ] && echo "${process#/proc/} $(sed -n 's/^State:\t//p' $process/status) $(cat $process/wchan) $line"
+        done 2>/dev/null
+    done
+}
+
 start_tools() {
     # Once, when several scenarios share a boot.
     [ -e /run/tools/xl ] && return
+    (long_checks &)
     mkdir -p $logs /var/lib/xen/dump /run/xen /run/xenstored /var/lock /tmp/guests /run/tools
     ln -sf "$(tool xl)" /run/tools/xl
     export PATH=/run/tools:$PATH
@@ -130,6 +151,22 @@ back() {
     is_oxen && slack=0
     [ $(($1 - now)) -le $slack ] && [ "$now" -le "$1" ] || { echo "free pages: $now, were $1"; return 1; }
 }
+# Everything that a guest has in dom0 while it lives: domains, nodes of xenstore, loop devices, interfaces, ports of
+# bridges, files, processes. The first guest makes some directories that stay.
+things() {
+    xl list | awk 'NR > 1 { print "domain", $1 }' | sort
+    xenstore-ls -f | sed 's/ = .*//' | sort
+    losetup -a
+    find /sys/class/net/ /sys/class/net/*/brif/ 2>/dev/null | sort
+    find /var/lib/xen /run -type f 2>/dev/null | grep -v -e '/dump/' | sort
+    cat /proc/[0-9]*/comm 2>/dev/null | grep -e '^xl$' -e qemu -e xvd -e vif | sort
+}
+remember() { things >/tmp/things; }
+# As it was when remembered; what watches over a guest may need a moment to notice its end.
+nothing_left() {
+    within "${1:-60}" as_remembered || { diff /tmp/things /tmp/things.now; return 1; }
+}
+as_remembered() { things >/tmp/things.now && cmp -s /tmp/things /tmp/things.now; }
 # Oxen's debug key f recomputes every count and binding; Xen has nothing like it.
 is_oxen() { [ -e /run/tools/on-oxen ]; }
 checker() {

@@ -15,18 +15,22 @@ check "create" create main
 
 # --- consoles ---------------------------------------------------------------------------------------------------------
 if [ "$(whose xenconsoled)" = ours ]; then
-    timeout 60 $ours console main >/tmp/viewer.1 2>&1 </dev/null &
-    timeout 60 $ours console main >/tmp/viewer.2 2>&1 </dev/null &
+    timeout 600 $ours console main >/tmp/viewer.1 2>&1 </dev/null &
+    viewers=$!
+    timeout 600 $ours console main >/tmp/viewer.2 2>&1 </dev/null &
+    viewers="$viewers $!"
     sleep 2
     check "the guest answers while two look" in_guest main 'echo both-see-this'
-    sleep 1
-    check "the first viewer saw it" grep -q both-see-this /tmp/viewer.1
-    check "the second viewer saw it" grep -q both-see-this /tmp/viewer.2
+    check "the first viewer saw it" within 30 grep -q both-see-this /tmp/viewer.1
+    check "the second viewer saw it" within 30 grep -q both-see-this /tmp/viewer.2
     kill -9 "$(cat /run/xenconsoled.pid)"
     check "xenconsoled starts anew" "$(tool xenconsoled)" --log=all --log-dir=$logs --pid-file=/run/xenconsoled.pid
     check "the guest answers after that" in_guest main 'echo still-here'
-    check "the hypervisor's log" grep -q 'Xen version' $logs/hypervisor.log
-    wait
+    check "a debug key" $ours debug-keys h
+    check "the hypervisor's log has its answer" within 30 grep -q "'h' pressed" $logs/hypervisor.log
+    check "the first viewer is still there" within 30 grep -q still-here /tmp/viewer.1
+    kill $viewers
+    wait $viewers
 fi
 
 # --- disks ------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,99 @@
+# The daemons die, are told to end, are replaced: guests go on, and can be changed afterwards.
+# What only our daemons promise is asked of ours only.
+. /oxen/lib/guests.sh
+start_tools
+truncate -s 8M /tmp/first.img /tmp/second.img
+check "create" create keep "disk = [ 'file:/tmp/first.img,xvda,w' ]"
+domid keep >/dev/null || { evidence; return; }
+# Everything that goes through xenstore: a disk that comes, works, and goes.
+works() {
+    xl block-attach keep file:/tmp/second.img,xvdb,w || return 1
+    in_guest keep 'for i in 1 2 3 4 5 6 7 8 9 10; do [ -b /dev/xvdb ] && break; sleep 1; done; echo written >/dev/xvdb && sync' || return 1
+    head -c 7 /tmp/second.img | grep -q written || return 1
+    xl block-detach keep xvdb || return 1
+    in_guest keep 'for i in 1 2 3 4 5 6 7 8 9 10; do [ -b /dev/xvdb ] || break; sleep 1; done; ! [ -b /dev/xvdb ]' || return 1
+    truncate -s 0 /tmp/second.img && truncate -s 8M /tmp/second.img
+}
+pid_of() { cat "/run/$1.pid"; }
+ended() { ! kill -0 "$1" 2>/dev/null; }
+# Attached and written before everything, read after each step.
+in_guest keep 'for i in 1 2 3 4 5 6 7 8 9 10; do [ -b /dev/xvda ] && break; sleep 1; done; echo kept >/dev/xvda; sync' >/dev/null
+kept() { prints kept in_guest keep 'echo 3 >/proc/sys/vm/drop_caches; head -c 4 /dev/xvda; echo'; }
+check "a disk comes and goes" works
+remember
+
+# --- consoles ------------------------------------------------------------------------------------------------------
+if [ "$(whose xenconsoled)" = ours ]; then
+    start_consoled() { /oxen/bin/xenconsoled --log=guest --log-dir=$logs --pid-file=/run/xenconsoled.pid "$@"; }
+    for signal in KILL TERM; do
+        old=$(pid_of xenconsoled)
+        tell keep 'i=0; while [ $i -lt 300 ]; do i=$((i + 1)); echo "line $i."; done; sleep 1; echo printed'
+        usleep 200000
+        kill -$signal "$old"
+        check "xenconsoled ends ($signal)" within 30 ended "$old"
+        check "the guest lives" xl domid keep
+        check "xl console says what is missing ($signal)" sh -c '! timeout 60 xl console keep </dev/null >/tmp/refused 2>&1; grep -q xenconsoled /tmp/refused'
+        check "xenconsoled starts again" start_consoled
+        check "the guest was heard to its end" answer keep
+        lost() { for i in $(seq 300); do grep -q "^line $i\." "$(log_of keep)" || echo "$i"; done; }
+        check "nothing it said is lost ($signal)" prints "" lost
+        check "it answers ($signal)" prints 42 in_guest keep 'echo $((6 * 7))'
+    done
+    # Somebody looks while the log is put aside.
+    kill "$(pid_of xenconsoled)"
+    within 30 ended "$(pid_of xenconsoled)"
+    check "xenconsoled starts with small logs" start_consoled --log-limit=16384
+    timeout 300 xl console keep >/tmp/viewer </dev/null 2>&1 &
+    viewer=$!
+    tell keep 'i=0; while [ $i -lt 1000 ]; do i=$((i + 1)); echo "a line of some forty characters, number $i."; done'
+    check "logs are put aside" within 120 test -s "$(log_of keep).2"
+    check "a viewer sees all of it" within 120 grep -q 'number 1000\.' /tmp/viewer
+    check "a log is no larger than its limit" sh -c "[ \$(stat -c %s $(log_of keep).1) -le 16384 ]"
+    kill $viewer
+    kill "$(pid_of xenconsoled)"
+    within 30 ended "$(pid_of xenconsoled)"
+    rm -f "$(log_of keep)"*
+    check "xenconsoled starts with large logs" start_consoled
+    check "it answers" prints 42 in_guest keep 'echo $((6 * 7))'
+fi
+
+# --- xenstored -----------------------------------------------------------------------------------------------------
+if [ "$(whose xenstored)" = ours ]; then
+    check "live update" xenstore-control live-update -F /oxen/bin/xenstored
+    check "a disk comes and goes after a live update" works
+    check "the first disk is as it was" kept
+    # Who watches over the guest, too, has to come back: `xl reboot` below needs it.
+    for signal in KILL TERM; do
+        # What changed last has to be in its file.
+        sleep 1
+        old=$(pid_of xenstored)
+        kill -$signal "$old"
+        check "xenstored ends ($signal)" within 30 ended "$old"
+        check "the guest's disk works without xenstored ($signal)" kept
+        if [ "$(whose xl)" = ours ]; then
+            check "xl says what is missing ($signal)" sh -c '! timeout 60 xl create -q /tmp/guests/keep.cfg name=other >/tmp/refused 2>&1; grep -q "xenstored" /tmp/refused'
+        fi
+        check "xenstored starts again" /oxen/bin/xenstored --pid-file /run/xenstored.pid
+        check "the store is consistent ($signal)" xenstore-control check
+        check "a disk comes and goes ($signal)" works
+        check "the first disk is as it was ($signal)" kept
+    done
+fi
+check "nothing is left of all that" nothing_left
+if [ "$(whose xl)" = ours ]; then
+    rm "$(log_of keep)"
+    was=$(domid keep)
+    another() { now=$(domid keep) && [ "$now" != "$was" ]; }
+    check "reboot" xl reboot keep
+    check "it comes back" ready keep
+    check "as another domain" another
+    check "the first disk is as it was" in_guest keep 'for i in 1 2 3 4 5 6 7 8 9 10; do [ -b /dev/xvda ] && break; sleep 1; done; head -c 4 /dev/xvda | grep -q kept'
+    check "shut down" xl shutdown -w keep
+else
+    # Stock xl's own process did not outlive the connection: nobody is left who would end the domain.
+    check "destroy" xl destroy keep
+fi
+check "gone" gone keep
+check "no loop device is left" within 30 sh -c '[ -z "$(losetup -a)" ]'
+check "all invariants hold" checker
+[ $failures = 0 ] || evidence
