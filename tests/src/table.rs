@@ -564,6 +564,13 @@ pub const TABLE: &[Case] = &[
         ..XEN_GUESTS
     },
     Case {
+        name: "xen-ours-cycles",
+        when: When::Always,
+        scenario: "guest-cycles",
+        kernel_args: "oxen.tools=ours",
+        ..XEN_GUESTS
+    },
+    Case {
         name: "oxen-ours",
         when: When::Always,
         scenario: "guests",
