@@ -1,5 +1,5 @@
 //! The parts of the CPU that belong to the running guest and that entry code leaves alone: data segments and their
-//! bases, extended (FPU, vector) state, debug registers, CR2, CR3, CR0.TS.
+//! bases, extended (FPU, vector) state, debug registers, CR2, CR0.TS.
 #![allow(unsafe_code)]
 
 use alloc::vec::Vec;
@@ -137,9 +137,9 @@ impl ExtendedState {
 }
 
 pub use backend::{
-    load_cr3, load_fs_selector, load_gs_selector, load_segments, read_cr2, read_debug,
-    save_segments, set_fs_base, set_gs_base, set_shadow_gs_base, set_task_switched, set_xcr0,
-    swap_gs, write_back_caches, write_debug, xcr0_supported,
+    load_fs_selector, load_gs_selector, load_segments, read_cr2, read_debug, save_segments,
+    set_fs_base, set_gs_base, set_shadow_gs_base, set_task_switched, set_xcr0, swap_gs,
+    write_back_caches, write_debug, xcr0_supported,
 };
 
 #[cfg(target_os = "none")]
@@ -361,16 +361,6 @@ mod backend {
         value
     }
 
-    /// Loads CR3.
-    ///
-    /// # Safety
-    /// The frame is a page table whose hypervisor slots are in place, and stays so while it is loaded.
-    #[inline]
-    pub unsafe fn load_cr3(value: u64) {
-        // SAFETY: the hypervisor's mappings are the same in every such table (caller's promise).
-        unsafe { asm!("mov cr3, {}", in(reg) value, options(nostack)) };
-    }
-
     /// Sets or clears CR0.TS.
     pub fn set_task_switched(set: bool) {
         // SAFETY: the hypervisor's own code uses no FPU but in `xsave`/`xrstor`, which clear TS first.
@@ -458,9 +448,6 @@ mod backend {
     pub fn read_cr2() -> u64 {
         0
     }
-    /// # Safety
-    /// None needed on the simulated CPU.
-    pub unsafe fn load_cr3(_: u64) {}
     pub fn set_task_switched(_: bool) {}
     pub fn write_back_caches() {}
     pub fn read_debug(_: usize) -> u64 {

@@ -46,6 +46,7 @@ pub fn boot(info: &'static mut BootInfo) -> ! {
     unused.set(Cr4::SMEP, !options.smep);
     unused.set(Cr4::SMAP, !options.smap);
     arch::cpu::control::withhold(unused);
+    choose_tagging(&options);
     arch::cpu::control::init();
     limit_memory(info, &options);
     let info: &'static BootInfo = info;
@@ -100,6 +101,28 @@ pub fn boot(info: &'static mut BootInfo) -> ! {
     arch::paging::set_frame_source(zeroed_page);
     BOOT.call_once(|| Boot { info, options });
     arch::tables::continue_on_main_stack(on_main_stack)
+}
+
+/// Decides about PCIDs, before any CR4 is set.
+fn choose_tagging(options: &Options) {
+    use arch::tlb::contexts::{Processor, Tagging};
+    let f = arch::cpu::features();
+    let cpu = Processor {
+        vendor: f.vendor,
+        family: f.family,
+        model: f.model,
+        pcid: f.pcid,
+        invpcid: f.invpcid,
+    };
+    let tagging = Tagging::choose(&cpu, options.pcid, options.invpcid);
+    arch::tlb::configure(tagging);
+    if f.pcid {
+        log::info!(
+            "TLB: PCIDs {} for guest kernels and users{}",
+            if tagging.pcid { "used" } else { "not used" },
+            if tagging.invpcid { ", INVPCID" } else { "" }
+        );
+    }
 }
 
 fn take_pages(order: u32) -> Option<Mfn> {

@@ -31,7 +31,7 @@ const NT: u64 = 1 << 14;
 fn guest() -> (Machine, Context) {
     let machine = machine::new(1);
     let cx = machine.domains[1].clone();
-    let kernel = cx.vcpu.pv().state().tables.kernel.expect("set");
+    let kernel = cx.vcpu.pv().state().tables.kernel().expect("set");
     let mut op = MmuextOpArg {
         cmd: MmuextOp::NEW_USER_BASEPTR,
         ..Default::default()
@@ -312,7 +312,7 @@ fn an_iret_that_fails_halfway_leads_nowhere_but_to_the_guest() {
     // To user mode, which has no page tables.
     let (_machine, cx) = guest();
     cx.vcpu.pv().state().kernel_mode = true;
-    cx.vcpu.pv().state().tables.user = None;
+    cx.vcpu.pv().state().tables.set_user(None);
     harmless(&iret([0, 0, 0, 0, HANDLER, 0x33, 0x3002, STACK, 0]));
     assert!(cx.domain.shutdown.lock().is_some());
 }

@@ -56,7 +56,7 @@ pub fn base_cr4() -> Cr4 {
     cr4.set(Cr4::MCE, f.machine_check);
     cr4.set(Cr4::SMEP, f.smep);
     cr4.set(Cr4::SMAP, f.smap);
-    cr4.set(Cr4::PCIDE, f.pcid);
+    cr4.set(Cr4::PCIDE, crate::tlb::tagging().pcid);
     cr4.set(Cr4::FSGSBASE, f.fsgsbase);
     cr4.set(Cr4::OSXSAVE, f.xsave);
     cr4 - Cr4::from_bits_retain(WITHHELD.load(Ordering::Relaxed))

@@ -48,6 +48,12 @@ pub enum Vendor {
 pub struct Features {
     /// Maker.
     pub vendor: Vendor,
+    /// Family, extended part included.
+    pub family: u32,
+    /// Model, extended part included.
+    pub model: u32,
+    /// Stepping.
+    pub stepping: u32,
     /// Highest basic leaf.
     pub max_leaf: u32,
     /// Highest extended leaf.
@@ -97,6 +103,23 @@ pub fn features() -> &'static Features {
     FEATURES.call_once(detect)
 }
 
+/// Family, model and stepping in a processor signature (Intel SDM 2A, CPUID leaf 1 EAX; AMD APM 3, E.3.2).
+#[must_use]
+pub const fn signature(eax: u32) -> (u32, u32, u32) {
+    let (family, model) = (eax >> 8 & 0xf, eax >> 4 & 0xf);
+    let family = if family == 0xf {
+        family + (eax >> 20 & 0xff)
+    } else {
+        family
+    };
+    let extended = if family == 6 || family >= 0xf {
+        eax >> 12 & 0xf0
+    } else {
+        0
+    };
+    (family, model | extended, eax & 0xf)
+}
+
 const fn bit(word: u32, n: u32) -> bool {
     word >> n & 1 != 0
 }
@@ -125,6 +148,7 @@ fn detect() -> Features {
         extended(0x8000_0008),
     );
     let xsave = bit(l1.ecx, 26);
+    let (family, model, stepping) = signature(l1.eax);
     Features {
         vendor: match (leaf0.ebx, leaf0.edx, leaf0.ecx) {
             (0x756e_6547, 0x4965_6e69, 0x6c65_746e) => Vendor::Intel,
@@ -133,6 +157,9 @@ fn detect() -> Features {
             }
             _ => Vendor::Other,
         },
+        family,
+        model,
+        stepping,
         max_leaf: leaf0.eax,
         max_extended: extended0.eax,
         phys_bits: match e8.eax & 0xff {
@@ -156,5 +183,20 @@ fn detect() -> Features {
         hypervised: bit(l1.ecx, 31),
         invariant_tsc: bit(e7.edx, 8),
         tsc_deadline: bit(l1.ecx, 24),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::signature;
+
+    #[test]
+    fn signatures() {
+        assert_eq!(signature(0x0003_06c3), (6, 0x3c, 3)); // Haswell
+        assert_eq!(signature(0x0009_0672), (6, 0x97, 2)); // Alder Lake
+        assert_eq!(signature(0x0080_0f12), (0x17, 1, 2)); // Naples
+        assert_eq!(signature(0x00a2_0f10), (0x19, 0x21, 0)); // Vermeer
+        assert_eq!(signature(0x0000_0f4a), (0xf, 4, 10)); // Pentium 4
+        assert_eq!(signature(0x0000_0543), (5, 4, 3)); // Pentium MMX
     }
 }

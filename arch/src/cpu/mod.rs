@@ -12,7 +12,7 @@ pub(crate) mod usercopy;
 pub mod xstate;
 
 pub use control::set_guest_cr4;
-pub use features::{Cpuid, Features, Vendor, cpuid, features};
+pub use features::{Cpuid, Features, Vendor, cpuid, features, signature};
 
 /// Stops this CPU for good, interrupts off.
 pub fn halt_forever() -> ! {

@@ -126,7 +126,7 @@ impl Machine {
                 pv::descriptor::drop_ldt(&cx.domain, &mut state);
                 let tables = std::mem::take(&mut state.tables);
                 drop(state);
-                for l4 in [tables.kernel, tables.user].into_iter().flatten() {
+                for l4 in tables.all() {
                     drop(mm::TypedRef::from_raw(l4));
                 }
                 sched::release_vcpu_info(vcpu);

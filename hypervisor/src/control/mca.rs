@@ -89,15 +89,16 @@ fn processors(mut op: McPhyscpuinfo) -> Result<McPhyscpuinfo, Errno> {
 fn common() -> McinfoLogicalCpu {
     let leaf0 = cpuid(0, 0);
     let leaf1 = cpuid(1, 0);
+    let (family, model, stepping) = arch::cpu::signature(leaf1.eax);
     let (threads, cores) = cpus::shape();
     let mut info = McinfoLogicalCpu {
         mc_ncores: cores,
         mc_ncores_active: cores,
         mc_nthreads: threads,
         mc_cpuid_level: leaf0.eax as i32,
-        mc_family: family(leaf1.eax),
-        mc_model: model(leaf1.eax),
-        mc_step: leaf1.eax & 0xf,
+        mc_family: family,
+        mc_model: model,
+        mc_step: stepping,
         mc_cache_alignment: (leaf1.ebx >> 8 & 0xff) * 8,
         mc_nmsrvals: 1,
         ..McinfoLogicalCpu::default()
@@ -132,21 +133,5 @@ fn copy_words(to: &mut [u8], words: &[u32]) {
     let bytes = words.iter().flat_map(|word| word.to_le_bytes());
     for (to, from) in to.iter_mut().zip(bytes) {
         *to = from;
-    }
-}
-
-/// Family and model with their extensions (Intel SDM 2A, CPUID; AMD APM 3, E.3.2).
-fn family(signature: u32) -> u32 {
-    match signature >> 8 & 0xf {
-        0xf => 0xf + (signature >> 20 & 0xff),
-        family => family,
-    }
-}
-
-fn model(signature: u32) -> u32 {
-    let model = signature >> 4 & 0xf;
-    match signature >> 8 & 0xf {
-        6 | 0xf => model | (signature >> 12 & 0xf0),
-        _ => model,
     }
 }

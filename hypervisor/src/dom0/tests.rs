@@ -73,7 +73,7 @@ impl Built {
     /// vCPU 0's page tables.
     fn l4(&self) -> Mfn {
         let state = self.domain.vcpu(0).expect("there").pv().state();
-        state.tables.kernel.expect("set")
+        state.tables.kernel().expect("set")
     }
 
     fn frame(&self, mfn: Mfn) -> RawFrame {

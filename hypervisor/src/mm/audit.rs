@@ -193,10 +193,7 @@ pub fn examine(stored: &[(Mfn, Option<PageType>)]) -> Option<Findings> {
     for (domain, _) in domains.values() {
         for vcpu in domain.vcpus() {
             let state = vcpu.pv().state();
-            for l4 in [state.tables.kernel, state.tables.user]
-                .into_iter()
-                .flatten()
-            {
+            for l4 in state.tables.all() {
                 sums.typed(l4, PageType::L4);
             }
             for &mfn in state.gdt.iter().chain(&state.ldt_frames) {

@@ -198,7 +198,7 @@ fn get_l4(domain: &Domain, mfn: Mfn, budget: &Budget) -> Result<PageRef, TypeErr
 }
 
 fn new_kernel_table(cx: &Context, mfn: Mfn, budget: &Budget) -> Result<(), TypeError> {
-    if cx.vcpu.pv().state().tables.kernel == Some(mfn) {
+    if cx.vcpu.pv().state().tables.kernel() == Some(mfn) {
         // Loading the same base again is the guest's way to flush.
         pv::tables::activate_tables(cx);
         return Ok(());
@@ -211,7 +211,7 @@ fn new_kernel_table(cx: &Context, mfn: Mfn, budget: &Budget) -> Result<(), TypeE
             pv::descriptor::drop_ldt(&cx.domain, &mut state);
             pv::descriptor::load(&mut state);
         }
-        state.tables.kernel.replace(page.into_raw())
+        state.tables.set_kernel(Some(page.into_raw()))
     };
     // The old table is off this CPU before its reference goes (XSA-494).
     pv::tables::activate_tables(cx);
@@ -222,18 +222,20 @@ fn new_kernel_table(cx: &Context, mfn: Mfn, budget: &Budget) -> Result<(), TypeE
 }
 
 fn new_user_table(cx: &Context, mfn: Mfn, budget: &Budget) -> Result<(), TypeError> {
-    let current = cx.vcpu.pv().state().tables.user;
+    let current = cx.vcpu.pv().state().tables.user();
     let wanted = (mfn.get() != 0).then_some(mfn);
     if current == wanted {
+        // As for the kernel's: the guest may mean to flush.
+        pv::tables::user_table_changed();
         return Ok(());
     }
     let page = wanted
         .map(|mfn| get_l4(&cx.domain, mfn, budget))
         .transpose()?;
-    let old = {
-        let mut state = cx.vcpu.pv().state();
-        core::mem::replace(&mut state.tables.user, page.map(PageRef::into_raw))
-    };
+    let page = page.map(PageRef::into_raw);
+    let old = cx.vcpu.pv().state().tables.set_user(page);
+    // Translations of the old table are gone before its reference is.
+    pv::tables::user_table_changed();
     if let Some(old) = old {
         give_back(PageRef::from_raw(old), budget);
     }

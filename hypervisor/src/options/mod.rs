@@ -195,6 +195,10 @@ pub struct Options {
     pub smep: bool,
     /// SMAP may be used.
     pub smap: bool,
+    /// PCIDs may be used (`pcid=`): for domains without XPTI, which all are.
+    pub pcid: bool,
+    /// INVPCID may be used.
+    pub invpcid: bool,
     /// What pool 0's scheduler is called: credit2 or credit.
     pub scheduler: Scheduler,
     /// Times before messages.
@@ -248,6 +252,8 @@ impl Default for Options {
             verbose_dom0: false,
             smep: true,
             smap: true,
+            pcid: true,
+            invpcid: true,
             scheduler: Scheduler::CREDIT2,
             timestamps: Timestamps::None,
             notes: Vec::new(),
@@ -502,6 +508,15 @@ impl Options {
                 &mut self.smap,
                 if text == "hvm" { Some(false) } else { flag },
             ),
+            "pcid" => put(
+                &mut self.pcid,
+                match text {
+                    "xpti" => Some(false),
+                    "noxpti" => Some(true),
+                    _ => flag,
+                },
+            ),
+            "invpcid" => put(&mut self.invpcid, flag),
             "console_timestamps" => put(
                 &mut self.timestamps,
                 match (text, flag) {

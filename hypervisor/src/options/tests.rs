@@ -55,7 +55,10 @@ fn what_is_wrong_is_said_once() {
         ["option \"iommu=off\" has no effect here"]
     );
     assert_eq!(notes("no-xpti"), ["option \"no-xpti\" has no effect here"]);
-    assert_eq!(notes("pcid=0"), ["option \"pcid=0\" has no effect here"]);
+    assert_eq!(
+        notes("pcid=some"),
+        ["option \"pcid=some\" is malformed; ignored"]
+    );
     assert_eq!(
         notes("console=com7"),
         ["option \"console=com7\" is malformed; ignored"]
@@ -94,6 +97,23 @@ fn negations_and_switches() {
         Options::parse("conswitch=x").switch_char,
         Some(control('x'))
     );
+}
+
+#[test]
+fn pcid_as_xen_has_it() {
+    let pcid = |text| {
+        let o = Options::parse(text);
+        assert!(o.notes.is_empty(), "{text}: {:?}", o.notes);
+        (o.pcid, o.invpcid)
+    };
+    for text in ["", "pcid", "pcid=1", "pcid=on", "pcid=yes", "pcid=noxpti"] {
+        assert_eq!(pcid(text), (true, true), "{text}");
+    }
+    // No domain is subject to XPTI.
+    for text in ["no-pcid", "pcid=0", "pcid=off", "pcid=no", "pcid=xpti"] {
+        assert_eq!(pcid(text), (false, true), "{text}");
+    }
+    assert_eq!(pcid("invpcid=0"), (true, false));
 }
 
 proptest::proptest! {

@@ -108,7 +108,7 @@ fn prepare(
         cs &= !3;
         frame.rsp
     } else {
-        if state.tables.kernel.is_none() {
+        if state.tables.kernel().is_none() {
             return Err("trap in guest user mode without kernel page tables");
         }
         tables::toggle_mode(state);

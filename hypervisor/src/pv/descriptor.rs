@@ -146,7 +146,7 @@ pub fn ldt_fault(cx: &Context, address: u64) -> Result<bool, &'static str> {
         (
             state.ldt_base,
             state.ldt_entries,
-            state.tables.kernel,
+            state.tables.kernel(),
             state.ldt_frames[index] != Mfn::INVALID,
         )
     };

@@ -65,8 +65,8 @@ fn check(vcpu: &Vcpu, context: &VcpuGuestContext) -> Result<(), Errno> {
 
 /// Whether an initialised vCPU already has the tables that the context names. Others it cannot get.
 fn same_tables(state: &PvState, context: &VcpuGuestContext) -> bool {
-    let kernel = state.tables.kernel == Some(cr3_frame(context.ctrlreg[3]));
-    let user = match state.tables.user {
+    let kernel = state.tables.kernel() == Some(cr3_frame(context.ctrlreg[3]));
+    let user = match state.tables.user() {
         None => context.ctrlreg[1] == 0 && context.flags & IN_KERNEL != 0,
         Some(mfn) => mfn == cr3_frame(context.ctrlreg[1]),
     };
@@ -125,8 +125,8 @@ pub fn initialise_vcpu(
                 &gdt[..frames.min(gdt.len())],
                 context.gdt_ents as u32,
             )?;
-            state.tables.kernel = Some(kernel.into_raw());
-            state.tables.user = user.map(TypedRef::into_raw);
+            state.tables.set_kernel(Some(kernel.into_raw()));
+            state.tables.set_user(user.map(TypedRef::into_raw));
             state.ldt_base = context.ldt_base;
             state.ldt_entries = context.ldt_ents as u32;
         }
@@ -220,7 +220,7 @@ pub fn release_vcpu(domain: &Domain, vcpu: &Vcpu) {
         core::mem::take(&mut state.tables)
     };
     // What is long to release is left to the domain's teardown.
-    for table in [tables.kernel, tables.user].into_iter().flatten() {
+    for table in tables.all() {
         drop(TypedRef::from_raw(table));
     }
 }

@@ -27,7 +27,7 @@ fn load(cx: &Context, state: &mut PvState, frame: &mut TrapFrame) -> Result<(), 
         return Err("iret: the guest kernel's stack is not readable");
     };
     if frame.cs & 3 == 3 {
-        if state.tables.user.is_none() {
+        if state.tables.user().is_none() {
             return Err("iret to guest user mode without user page tables");
         }
         tables::toggle_mode(state);

@@ -98,7 +98,7 @@ pub(super) fn status(domain: &Domain) -> DomctlGdbsxDomstatus {
 /// else what vCPU 0 runs on.
 fn table(domain: &Domain) -> Option<Mfn> {
     let vcpu = domain.vcpu(0).ok()?;
-    vcpu.pv().state().tables.kernel
+    vcpu.pv().state().tables.kernel()
 }
 
 /// `XEN_DOMCTL_gdbsx_guestmemio`: copies between a domain's memory and the caller's, as far as both are there; what is left

@@ -423,8 +423,8 @@ fn fill(image: &mut VcpuGuestContext, state: &mut PvState) {
     // CR0 as PV guests have it (PG, AM, WP, NE, ET, PE) and the TS bit that the guest set.
     let [cr0, cr1, _, cr3, cr4, ..] = &mut image.ctrlreg;
     *cr0 = 0x8005_0031 | u64::from(state.task_switched) << 3;
-    *cr1 = state.tables.user.map_or(0, |m| m.addr().get());
-    *cr3 = state.tables.kernel.map_or(0, |m| m.addr().get());
+    *cr1 = state.tables.user().map_or(0, |m| m.addr().get());
+    *cr3 = state.tables.kernel().map_or(0, |m| m.addr().get());
     *cr4 = state.cr4;
     image.debugreg = state.debug;
     image.event_callback_eip = state.event_callback.rip;

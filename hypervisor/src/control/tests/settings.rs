@@ -314,7 +314,7 @@ fn a_debugger_copies_what_is_mapped_and_no_more() {
         .expect("memory");
     entry(l1, 6, theirs);
     arch::hosted::frame(data).write(0xff0, b"0123456789abcdef");
-    m.dom1.vcpu.pv().state().tables.kernel = Some(l4);
+    m.dom1.vcpu.pv().state().tables.set_kernel(Some(l4));
     let copy = |gva, len, gwr| {
         let op = DomctlGdbsxMemio {
             gva,
@@ -339,7 +339,7 @@ fn a_debugger_copies_what_is_mapped_and_no_more() {
     assert_eq!(copy(0xffff_8000_0000_0000, 2, 0), Ok(2));
     assert_eq!(copy(u64::MAX, 2, 0), Ok(2));
     // The upper tables were only ever looked at.
-    m.dom1.vcpu.pv().state().tables.kernel = None;
+    m.dom1.vcpu.pv().state().tables.set_kernel(None);
 }
 
 #[test]

@@ -186,7 +186,7 @@ proptest! {
         for cx in [&guests.m.dom0, &guests.m.dom1] {
             cx.domain.dying.store(true, core::sync::atomic::Ordering::SeqCst);
             let tables = core::mem::take(&mut cx.vcpu.pv().state().tables);
-            for l4 in [tables.kernel, tables.user].into_iter().flatten() {
+            for l4 in tables.all() {
                 drop(mm::TypedRef::from_raw(l4));
             }
         }

@@ -77,7 +77,7 @@ fn secondary(cx: &Context, frame: &mut TrapFrame, i: &mut Instruction, opcode: u
                         .get()
                         .map_or(0, |s| s.frame.read_u64(s.offset + 16))
                 }
-                3 => state.tables.kernel.map_or(0, |l4| l4.addr().get()),
+                3 => state.tables.kernel().map_or(0, |l4| l4.addr().get()),
                 4 => state.cr4 | CR4_FIXED,
                 _ => return None,
             };
@@ -147,7 +147,7 @@ fn secondary(cx: &Context, frame: &mut TrapFrame, i: &mut Instruction, opcode: u
                 // INVLPG
                 (raw, None) if raw >> 3 & 7 == 7 => {
                     if arch::guest::range_ok(GuestVa::new(m.address), 1) {
-                        arch::tlb::invalidate_page(m.address);
+                        arch::tlb::flush_local(Some(m.address));
                     }
                 }
                 // LMSW: only TS can change, and only be set.

@@ -5,12 +5,19 @@
 //! ([`service_pending`]); one that runs a guest or sleeps takes the interrupt.
 //!
 //! The clock ticks with every full flush. A page that loses a type is stamped with it; before the page takes another
-//! type, only the CPUs that have not flushed since the stamp need to ([`flush_stale`]).
+//! type, only the CPUs that have not flushed since the stamp need to ([`flush_stale`]). Loading other page tables does
+//! not count as one, whatever it forgets.
+//!
+//! What a flush takes on a CPU that keeps translations of both modes of a guest is decided in [`contexts`].
 #![allow(unsafe_code)]
 
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+pub mod contexts;
 
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+
+use crate::addr::Mfn;
 use crate::percpu::{MAX_CPUS, cpu_id};
+use contexts::{Space, Step, Tagging};
 
 /// A set of CPUs by number, lowest first.
 pub type CpuWords = [u64; MAX_CPUS / 64];
@@ -70,16 +77,89 @@ pub const fn needs_flush(now: u64, flushed: u64, stamp: u32) -> bool {
     now.saturating_sub(flushed) >= page_age
 }
 
-/// A full flush about to be done by other means (a CR3 load without PCID): take this first ...
+/// What this machine's CPUs use of PCIDs: bit 0 PCIDs, bit 1 INVPCID.
+static TAGGING: AtomicU8 = AtomicU8::new(0);
+
+/// Decides once for all CPUs what is used of what the processor has; on the boot CPU, before its CR4 is set.
+pub fn configure(tagging: Tagging) {
+    let bits = u8::from(tagging.pcid) | u8::from(tagging.invpcid) << 1;
+    TAGGING.store(bits, Ordering::Relaxed);
+}
+
+/// What was decided.
 #[inline]
 #[must_use]
-pub fn begin_full_flush() -> u64 {
+pub fn tagging() -> Tagging {
+    let bits = TAGGING.load(Ordering::Relaxed);
+    Tagging {
+        pcid: bits & 1 != 0,
+        invpcid: bits & 2 != 0,
+    }
+}
+
+/// What [`enter`] takes to go to a table of the running vCPU's.
+#[inline]
+#[must_use]
+pub fn entry_value(space: Space, root: Mfn) -> u64 {
+    tagging().enter(space, root.addr().get())
+}
+
+/// Goes to the other address space of the vCPU that runs here.
+///
+/// # Safety
+/// `value` is from [`entry_value`], of a table that was given to the last [`load_tables`], or whose space was flushed
+/// ([`flush_unused`]) when it took the place of one of those. The table's hypervisor slots are in place, and stay so while
+/// it is loaded.
+#[inline]
+pub unsafe fn enter(value: u64) {
+    backend::load_cr3(value);
+}
+
+/// Loads a vCPU's tables (kernel's and user's), those of one of its modes to be used now. Nothing of the tables before
+/// can be used any more.
+///
+/// # Safety
+/// The tables' hypervisor slots are in place, and stay so until others are loaded.
+#[inline]
+pub unsafe fn load_tables(kernel: Option<Mfn>, user: Option<Mfn>, now: Space) {
+    let roots = [kernel, user].map(|root| root.map(|mfn| mfn.addr().get()));
+    tagging().replace(roots, now, crate::paging::idle_cr3(), backend::perform);
+}
+
+/// Loads the idle tables. Nothing of a guest's can be used any more.
+pub fn leave_tables() {
+    tagging().replace(
+        [None; 2],
+        Space::Kernel,
+        crate::paging::idle_cr3(),
+        backend::perform,
+    );
+}
+
+/// Forgets, on this CPU, what is kept of an address space of the running vCPU's that is not in use now. Does nothing
+/// where nothing is kept.
+#[inline]
+pub fn flush_unused(space: Space) {
+    let tagging = tagging();
+    if tagging.pcid {
+        tagging.flush_space(
+            crate::cpu::control::read_cr3(),
+            crate::paging::idle_cr3(),
+            space,
+            backend::perform,
+        );
+    }
+}
+
+/// A full flush is about to be done: take this first ...
+#[inline]
+fn begin_full_flush() -> u64 {
     CLOCK.fetch_add(1, Ordering::SeqCst) + 1
 }
 
 /// ... and report it when it is done.
 #[inline]
-pub fn end_full_flush(begun: u64) {
+fn end_full_flush(begun: u64) {
     STATES[cpu_id()].flushed.store(begun, Ordering::SeqCst);
 }
 
@@ -120,14 +200,20 @@ pub fn apic_id(cpu: usize) -> Option<u32> {
         .then(|| state.apic_id.load(Ordering::SeqCst))
 }
 
-/// Flushes this CPU: one address, or all that guests mapped (in every address space).
+/// Flushes this CPU: one canonical address, or all that guests mapped; in the kernel's and the user's address space.
 #[inline]
 pub fn flush_local(va: Option<u64>) {
+    let (tagging, idle) = (tagging(), crate::paging::idle_cr3());
     match va {
-        Some(va) => invalidate_page(va),
+        Some(va) if !tagging.pcid => invalidate_page(va),
+        Some(va) => {
+            let cr3 = crate::cpu::control::read_cr3();
+            tagging.flush_page(cr3, idle, va, backend::perform);
+        }
         None => {
             let begun = begin_full_flush();
-            backend::flush_guests();
+            let cr3 = crate::cpu::control::read_cr3();
+            tagging.flush_guests(cr3, idle, backend::perform);
             end_full_flush(begun);
         }
     }
@@ -136,7 +222,7 @@ pub fn flush_local(va: Option<u64>) {
 /// Flushes this CPU, the hypervisor's own (global) translations included.
 pub fn flush_everything() {
     let begun = begin_full_flush();
-    backend::flush_global();
+    backend::perform(Step::Everything);
     end_full_flush(begun);
 }
 
@@ -228,7 +314,7 @@ fn serve(state: &State, request: u64) {
     match state.what.swap(0, Ordering::SeqCst) {
         0 => {}
         EVERYTHING => flush_local(None),
-        va => invalidate_page(va),
+        va => flush_local(Some(va)),
     }
     if state.write_back.swap(false, Ordering::SeqCst) {
         backend::write_back();
@@ -245,44 +331,46 @@ fn for_each(cpus: CpuWords, mut f: impl FnMut(usize)) {
     }
 }
 
-/// Forgets what this CPU knows of one address (global entries too), in the address space that is loaded.
+/// Forgets what this CPU knows of one of the hypervisor's addresses.
 #[inline]
 pub fn invalidate_page(va: u64) {
-    backend::invalidate_page(va);
+    backend::perform(Step::Page(va));
 }
 
 #[cfg(target_os = "none")]
 mod backend {
     use core::arch::asm;
 
+    use super::contexts::{Space, Step};
     use crate::cpu::control::{self, Cr4};
 
+    /// The value's table has the hypervisor's slots: it is the idle one, what is loaded, or one of those whose givers
+    /// promised so.
     #[inline]
-    pub fn invalidate_page(va: u64) {
-        // SAFETY: forgetting a translation is always allowed.
-        unsafe { asm!("invlpg [{}]", in(reg) va, options(nostack, preserves_flags)) };
+    pub fn load_cr3(value: u64) {
+        // SAFETY: the hypervisor's mappings are the same in every such table.
+        unsafe { asm!("mov cr3, {}", in(reg) value, options(nostack, preserves_flags)) };
     }
 
     #[inline]
-    pub fn flush_guests() {
-        let features = crate::cpu::features();
-        if !features.pcid {
-            // SAFETY: reloads what is loaded.
-            unsafe {
-                asm!("mov {0}, cr3", "mov cr3, {0}", out(reg) _, options(nostack, preserves_flags))
-            };
-        } else if features.invpcid {
-            // All contexts but global entries (type 3).
-            invpcid(3);
-        } else {
-            flush_global();
+    pub fn perform(step: Step) {
+        match step {
+            Step::Load(value) => load_cr3(value),
+            Step::Page(va) => {
+                // SAFETY: forgetting a translation is always allowed.
+                unsafe { asm!("invlpg [{}]", in(reg) va, options(nostack, preserves_flags)) };
+            }
+            Step::PageUnder(space, va) => invpcid(0, space, va),
+            Step::Under(space) => invpcid(1, space, 0),
+            Step::All => invpcid(3, Space::Kernel, 0),
+            Step::Everything => everything(),
         }
     }
 
-    pub fn flush_global() {
-        if crate::cpu::features().invpcid {
-            invpcid(2);
-            return;
+    #[cold]
+    fn everything() {
+        if super::tagging().invpcid {
+            return invpcid(2, Space::Kernel, 0);
         }
         let cr4 = control::read_cr4().bits();
         // SAFETY: CR4 ends as it was; changing PGE flushes everything.
@@ -292,9 +380,10 @@ mod backend {
         }
     }
 
-    fn invpcid(kind: u64) {
-        let descriptor = [0u64; 2];
-        // SAFETY: forgetting translations is always allowed; the descriptor is unused by these types but valid.
+    /// `va` is canonical, or the instruction faults (XSA-279).
+    fn invpcid(kind: u64, space: Space, va: u64) {
+        let descriptor = [space as u64, va];
+        // SAFETY: forgetting translations is always allowed; whoever asks knows that the instruction is there.
         unsafe {
             asm!("invpcid {}, [{}]", in(reg) kind, in(reg) &descriptor, options(nostack, preserves_flags))
         };
@@ -314,19 +403,20 @@ mod backend {
 mod backend {
     use std::cell::Cell;
 
+    use super::contexts::Step;
+
     std::thread_local! {
         static FLUSHES: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
     }
 
-    pub fn invalidate_page(_va: u64) {
-        FLUSHES.set((FLUSHES.get().0, FLUSHES.get().1 + 1));
+    pub fn perform(step: Step) {
+        let (full, pages) = FLUSHES.get();
+        match step {
+            Step::Page(_) => FLUSHES.set((full, pages + 1)),
+            _ => FLUSHES.set((full + 1, pages)),
+        }
     }
-    pub fn flush_guests() {
-        FLUSHES.set((FLUSHES.get().0 + 1, FLUSHES.get().1));
-    }
-    pub fn flush_global() {
-        flush_guests();
-    }
+    pub fn load_cr3(_value: u64) {}
     pub fn write_back() {}
     pub fn kick(_apic_id: u32) {}
 
