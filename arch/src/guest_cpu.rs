@@ -109,6 +109,11 @@ impl ExtendedState {
         Ok(())
     }
 
+    /// Takes the memory that an image needs now, so that nothing fails for want of it later.
+    pub fn prepare(&mut self) {
+        self.place(backend::xsave_size());
+    }
+
     /// Back to the values after a reset.
     pub fn reset(&mut self) {
         self.bytes.clear();

@@ -1,7 +1,8 @@
 //! The kernel heap: size classes over page runs from the page allocator.
 //!
 //! Objects up to half a page come from slabs, one list of slabs with room per class; larger ones are page runs of a power
-//! of two. Before the page allocator exists, runs come from a small static pool and are never given back. Constant time,
+//! of two. Before the page allocator exists, runs come from a small static pool and are never given back; slabs, which stay
+//! of use, take what is left of it later. Constant time,
 //! a freed object is found again by the next request of its class, and a slab whose last object was freed goes back to
 //! the page allocator: a domain that is gone has left no page behind.
 #![allow(unsafe_code)]
@@ -182,6 +183,11 @@ pub fn pages_in_use() -> u64 {
     PAGES.load(Ordering::Relaxed)
 }
 
+/// Bytes of the early pool, which is part of the image, and how many of them are taken.
+pub fn early_pool() -> (usize, usize) {
+    (EARLY, EARLY_USED.load(Ordering::Relaxed))
+}
+
 fn early_run(bytes: usize) -> *mut u8 {
     let reserve = |used: usize| {
         let start = used.next_multiple_of(bytes.min(POOL_ALIGN));
@@ -204,7 +210,14 @@ fn in_pool(p: *mut u8) -> bool {
     (start..start + EARLY).contains(&(p as usize))
 }
 
-fn take_run(order: u32) -> *mut u8 {
+/// A run from the page allocator, or from the early pool while there is no other or for a slab, as long as that lasts.
+fn take_run(order: u32, slab: bool) -> *mut u8 {
+    if slab {
+        let run = early_run(PAGE_BYTES << order);
+        if !run.is_null() {
+            return run;
+        }
+    }
     match SOURCE.get() {
         Some(source) => match (source.take)(order) {
             Some(mfn) => {
@@ -256,7 +269,7 @@ unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let class = match place(layout) {
             None => return null_mut(),
-            Some(Place::Run(order)) => return take_run(order),
+            Some(Place::Run(order)) => return take_run(order, false),
             Some(Place::Class(class)) => class,
         };
         let mut list = LISTS[class].lock();
@@ -265,7 +278,7 @@ unsafe impl GlobalAlloc for Heap {
             return object;
         }
         let order = slab_order(class);
-        let run = take_run(order);
+        let run = take_run(order, true);
         if run.is_null() {
             return null_mut();
         }

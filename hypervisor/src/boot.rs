@@ -284,6 +284,7 @@ fn on_main_stack() -> ! {
     listen(acpi);
     time::watchdog::configure(options.watchdog);
     sched::cpu_up(acpi_id(acpi));
+    host().mm.reserve_for_cpu();
     time::watchdog::start_here();
     let cpus = start_cpus(acpi, options);
     time::guest_clock::settled();
@@ -375,6 +376,7 @@ fn start_cpus(acpi: &Acpi, options: &Options) -> u32 {
             });
         match started {
             Ok(()) => {
+                host().mm.reserve_for_cpu();
                 compare_counters(next, options.tsc);
                 next += 1;
             }
@@ -449,10 +451,12 @@ fn build_dom0(info: &'static BootInfo, options: &Options, cpus: u32) {
         Ok(domain) => domain,
         Err(error) => fail(format_args!("dom0 cannot be built: {error}")),
     };
-    host().mm.free_range(
-        frames(kernel.start.get(), kernel.start.get() + kernel.len),
-        true,
-    );
+    // The ramdisk is dom0's; modules beyond it are nobody's.
+    let used = [kernel].into_iter().chain(rest.iter().skip(1));
+    for module in used {
+        let range = frames(module.start.get(), module.start.get() + module.len);
+        host().mm.free_range(range, true);
+    }
     domain.irqs.permit_dom0_ports();
     sched::pool::name_scheduler(options.scheduler);
     if options.dom0_vcpus_pin

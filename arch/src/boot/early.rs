@@ -1,7 +1,7 @@
 //! Memory for what must exist before the page allocator does: page tables, frame table, per-CPU areas.
 //!
 //! Takes from the top of RAM below 4 GiB, so that what it gives is inside the early mapping and the DMA zones at the
-//! bottom stay whole. [`EarlyMemory::free_ranges`] is what is left for the page allocator.
+//! bottom stay whole. Single frames come from conventional memory first, which no guest gets. [`EarlyMemory::free_ranges`] is what is left for the page allocator.
 
 use super::info::BootInfo;
 use super::memory_map::{PhysRange, RegionKind};
@@ -10,6 +10,12 @@ use crate::frame::RawFrame;
 use crate::paging::FrameSource;
 
 const MAX_RANGES: usize = 512;
+
+/// Conventional memory, less the beginning: some firmware writes there at any time, and CPUs start there.
+const CONVENTIONAL: PhysRange = PhysRange {
+    start: 0x1_0000,
+    end: 0xa_0000,
+};
 
 /// RAM that nobody uses yet: ascending, disjoint, page-aligned ranges.
 pub struct EarlyMemory {
@@ -93,6 +99,22 @@ impl EarlyMemory {
             }
         }
         None
+    }
+
+    /// Takes a frame of conventional memory, zeroed.
+    fn take_conventional(&mut self) -> Option<Mfn> {
+        let start = self.free_ranges().find_map(|range| {
+            let start = range.end.min(CONVENTIONAL.end).checked_sub(PAGE_SIZE)?;
+            (start >= range.start.max(CONVENTIONAL.start)).then_some(start)
+        })?;
+        self.remove(PhysRange {
+            start,
+            end: start + PAGE_SIZE,
+        });
+        let mfn = PhysAddr(start).mfn();
+        // SAFETY: free RAM in the early mapping, taken from everyone else just now.
+        unsafe { RawFrame::new(mfn) }.zero();
+        Some(mfn)
     }
 
     /// Takes one frame below 1 MiB, not zeroed: real-mode code for starting CPUs.
@@ -190,7 +212,7 @@ impl EarlyMemory {
 
 impl FrameSource for EarlyMemory {
     fn frame(&mut self) -> Option<Mfn> {
-        self.take(1, 1)
+        self.take_conventional().or_else(|| self.take(1, 1))
     }
     fn large_frame(&mut self) -> Option<Mfn> {
         self.take(512, 512)
@@ -228,6 +250,20 @@ mod tests {
             ]
         );
         assert_eq!(memory.free_bytes(), 0x9_e000 + 0x10_0000 + 0xd0_0000);
+    }
+
+    #[test]
+    fn single_frames_are_conventional_memory_while_there_is_some() {
+        crate::hosted::reset(0x1000);
+        let ram = [range(0x1000, 0x1_3000), range(0x10_0000, 0x20_0000)];
+        let mut memory = EarlyMemory::from_ranges(ram.into_iter(), core::iter::empty());
+        let frames: Vec<_> = (0..4)
+            .filter_map(|_| FrameSource::frame(&mut memory))
+            .map(Mfn::get)
+            .collect();
+        // What is below 64 KiB is left alone: CPUs start there.
+        assert_eq!(frames, [0x12, 0x11, 0x10, 0x1ff]);
+        assert_eq!(memory.take_low(), Some(Mfn::new(0xf)));
     }
 
     #[test]

@@ -98,6 +98,7 @@ fn memory() {
         mm.buddy.statistics().claimed,
         mm.buddy.nodes()
     );
+    own_memory();
     for node in 0..mm.buddy.nodes() {
         log::info!(" node {node}: {} pages free", mm.buddy.free_on_node(node));
     }
@@ -112,6 +113,25 @@ fn memory() {
             d.mem.max_pages()
         )
     });
+}
+
+/// What the hypervisor's own memory is.
+fn own_memory() {
+    let usage = crate::mm::usage();
+    log::info!(
+        " the hypervisor: {} KiB, and {} KiB kept free for it",
+        usage.total() << 2,
+        host().mm.reserve() << 2
+    );
+    for (what, pages) in usage.parts() {
+        log::info!("  {what}: {} KiB", pages << 2);
+    }
+    let (pool, used) = arch::heap::early_pool();
+    log::info!(
+        "  (early heap, in the image: {} KiB of {} KiB used)",
+        used >> 10,
+        pool >> 10
+    );
 }
 
 fn state(v: &Vcpu) -> &'static str {

@@ -26,6 +26,7 @@ mod scrub;
 #[cfg(test)]
 mod tests;
 pub mod tlb;
+mod usage;
 mod va_mapping;
 mod validate;
 mod walk;
@@ -48,6 +49,7 @@ pub use page_type::{PageType, TypedRef, get_page_and_type};
 pub use pages::{AllocFlags, DomainMemory, MapEntry, disown, free_shared_info, relinquish};
 pub use pte::Pte;
 pub use tlb::CpuMask;
+pub use usage::{Usage, usage};
 pub use va_mapping::{do_update_va_mapping, do_update_va_mapping_otherdomain, emulate_pte_write};
 pub use validate::check_descriptor;
 pub use walk::{entry as walk_entry, translate, walk};

@@ -204,18 +204,26 @@ pub struct AllocFlags {
     pub builder: bool,
 }
 
-/// Most pages that stay free for the hypervisor itself.
+/// Most pages that stay free for the hypervisor itself because there is much memory.
 const MOST_RESERVED: u64 = 1024;
+/// Pages that stay free for each CPU: more than a hypercall takes between two questions ([`Memory::may_grow`]), the
+/// longest array that is copied in included.
+const RESERVED_FOR_CPU: u64 = 32;
 
-/// Pages that stay free for the hypervisor itself on a machine with `total`.
+/// Pages that stay free for the hypervisor itself on a machine with `total`, besides those for each CPU.
 pub(super) fn reserve_of(total: u64) -> u64 {
-    (total / 4096 * 16).min(MOST_RESERVED)
+    (total / 4096).min(MOST_RESERVED)
 }
 
 impl Memory {
     /// Pages that stay free, and promised to nobody, for the hypervisor's own heap whatever guests ask for.
     pub fn reserve(&self) -> u64 {
         self.reserve.load(Ordering::Relaxed)
+    }
+
+    /// One more CPU runs, and makes hypercalls at the same time as the others.
+    pub fn reserve_for_cpu(&self) {
+        self.reserve.fetch_add(RESERVED_FOR_CPU, Ordering::Relaxed);
     }
 
     /// Keeps another number of pages for the hypervisor: test machines are too small to have any.

@@ -63,8 +63,10 @@ mod nmi {
 impl PvVcpu {
     /// Reset state: nothing registered, nothing loaded.
     pub fn new() -> Self {
+        let mut state = Box::<PvState>::default();
+        state.xstate.prepare();
         Self {
-            state: SpinLock::new(Box::default()),
+            state: SpinLock::new(state),
             nmi: AtomicU8::new(0),
         }
     }

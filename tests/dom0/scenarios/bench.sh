@@ -6,5 +6,7 @@ if on_xen; then
     free=$("$stock/xl" info free_memory)
     dom0=$("$stock/xl" list 0 | awk 'NR == 2 { print $3 }')
     say "memory free $free dom0 $dom0"
+    # What it is used for, on the console.
+    "$stock/xl" debug-keys m
 fi
 microbench

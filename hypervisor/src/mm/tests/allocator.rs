@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use super::machine::{FRAMES, Machine, balanced, install_host, pages};
 use crate::domain::Domain;
 use crate::host::host;
-use crate::mm::{AllocFlags, Constraint, relinquish};
+use crate::mm::{self, AllocFlags, Constraint, relinquish};
 use crate::preempt::Budget;
 
 proptest! {
@@ -286,4 +286,42 @@ fn what_is_freed_behind_the_search_is_cleared_in_the_next() {
     assert_eq!(mm.dirty_pages(), 1);
     while mm.scrub_some() {}
     assert_eq!(mm.dirty_pages(), 0);
+}
+
+#[test]
+fn what_the_hypervisor_itself_has_adds_up() {
+    let m = Machine::new();
+    let mm = &host().mm;
+    let before = mm::usage();
+    let held: u64 = m.dom0.domain.mem.tot_pages() + m.dom1.domain.mem.tot_pages();
+    assert_eq!(
+        before.frame_table,
+        (mm.frames.len() * 32).div_ceil(4096),
+        "32 bytes for a frame"
+    );
+    m.dom1.domain.mem.set_max_pages(held + 5);
+    let _ = pages(&m.dom1.domain, 5);
+    assert_eq!(
+        mm::usage(),
+        before,
+        "a guest's pages are not the hypervisor's"
+    );
+    let shared = mm
+        .alloc_shared_page(m.dom1.domain.id, true)
+        .expect("memory");
+    let _ = shared.into_raw();
+    assert!(mm::usage().total() >= before.total());
+}
+
+#[test]
+fn the_reserve_grows_with_memory_and_cpus() {
+    use crate::mm::pages::reserve_of;
+    const GIB: u64 = 1 << 18;
+    assert_eq!(reserve_of(GIB), 64);
+    assert_eq!(reserve_of(16 * GIB), 1024);
+    assert_eq!(reserve_of(1024 * GIB), 1024, "enough for any");
+    let _m = Machine::new();
+    let before = host().mm.reserve();
+    host().mm.reserve_for_cpu();
+    assert_eq!(host().mm.reserve(), before + 32);
 }
