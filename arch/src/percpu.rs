@@ -33,7 +33,9 @@ pub struct CpuInfo {
     pub user: usize,
     /// What TSC_AUX holds, plus one; 0: not known.
     tsc_aux: u64,
-    reserved: [u64; 28],
+    /// What SPEC_CTRL holds, plus one; 0: not known.
+    spec_ctrl: u64,
+    reserved: [u64; 27],
     /// For the entry code (`entry::EntryBlock`).
     pub entry: crate::entry::EntryBlock,
 }
@@ -61,7 +63,7 @@ mod hosted {
 
     thread_local! {
         static INFO: UnsafeCell<CpuInfo> = const {
-            UnsafeCell::new(CpuInfo { this: 0, cpu: 0, apic_id: 0, user: 0, tsc_aux: 0, reserved: [0; 28], entry: crate::entry::EntryBlock::new() })
+            UnsafeCell::new(CpuInfo { this: 0, cpu: 0, apic_id: 0, user: 0, tsc_aux: 0, spec_ctrl: 0, reserved: [0; 27], entry: crate::entry::EntryBlock::new() })
         };
     }
 
@@ -106,6 +108,18 @@ pub fn set_tsc_aux(value: u32) {
         if (*info()).tsc_aux != mark {
             (*info()).tsc_aux = mark;
             let _ = crate::cpu::msr::try_write(TSC_AUX, value.into());
+        }
+    }
+}
+
+/// Loads SPEC_CTRL, which exists, unless it holds the value already.
+#[inline]
+pub(crate) fn set_spec_ctrl(value: u64) {
+    // SAFETY: as in `cpu_id`.
+    unsafe {
+        if (*info()).spec_ctrl != value + 1 {
+            (*info()).spec_ctrl = value + 1;
+            crate::cpu::speculation::write_control(value);
         }
     }
 }

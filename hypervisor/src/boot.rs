@@ -47,6 +47,7 @@ pub fn boot(info: &'static mut BootInfo) -> ! {
     unused.set(Cr4::SMAP, !options.smap);
     arch::cpu::control::withhold(unused);
     choose_tagging(&options);
+    crate::speculation::start(&options.speculation);
     arch::cpu::control::init();
     limit_memory(info, &options);
     let info: &'static BootInfo = info;

@@ -32,6 +32,7 @@ pub mod sched;
 pub mod shutdown;
 #[cfg(not(target_os = "none"))]
 pub mod simulated;
+pub mod speculation;
 pub mod time;
 pub mod xsm;
 

@@ -1,6 +1,6 @@
 //! What belongs to one pCPU and is touched only by it (with the marked exceptions that are atomics).
 
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::domain::Context;
@@ -24,6 +24,8 @@ pub struct PerCpu {
     pub pending: AtomicU32,
     /// What runs here now; the idle context when no guest does.
     pub current: RefCell<Option<Context>>,
+    /// The domain of the vCPU that ran here last (`Domain::unique_id`).
+    pub last_domain: Cell<u64>,
     /// This CPU's scheduler state that needs no lock.
     pub sched: sched::CpuLocal,
     /// This CPU's timer queue.
@@ -37,6 +39,7 @@ impl PerCpu {
             id,
             pending: AtomicU32::new(0),
             current: RefCell::new(None),
+            last_domain: Cell::new(0),
             sched: sched::CpuLocal::new(id),
             timers: time::TimerQueue::new(id),
         }

@@ -14,8 +14,8 @@ use fuzz::machine::{self, BUFFER, Machine, SELF, finish};
 use hypercall_abi::xen::{Hypercall, MmuextOp, MmuextOpArg, VmAssistType};
 use hypervisor::domain::Context;
 use hypervisor::fail::Args;
-use hypervisor::percpu;
 use hypervisor::pv::{Callback, TrapGate, emulate::msr, entry};
+use hypervisor::{percpu, speculation};
 
 const HANDLER: u64 = 0xffff_ffff_8100_0000;
 const HANDLER32: u64 = 0xffff_ffff_8200_0000;
@@ -424,4 +424,49 @@ fn tsc_aux_is_32_bits_of_the_guests_own() {
     assert_eq!(msr::write(&cx, TSC_AUX, 0x1_0000_0000), None);
     assert_eq!(msr::write(&cx, TSC_AUX, 0x1003), Some(()));
     assert_eq!(msr::read(&cx, TSC_AUX), Some(0x1003));
+}
+
+#[test]
+fn xsa_333_speculation_registers_are_there_as_cpuid_says() {
+    const SPEC_CTRL: u32 = 0x48;
+    const PRED_CMD: u32 = 0x49;
+    const ARCH_CAPABILITIES: u32 = 0x10a;
+    const IBRS: u64 = 1 << 0;
+    const STIBP: u64 = 1 << 1;
+    const SSBD: u64 = 1 << 2;
+    let (_machine, cx) = guest();
+    speculation::apply(&speculation::Plan {
+        control: Some(0),
+        guest_control: IBRS | STIBP | SSBD,
+        ..Default::default()
+    });
+    // Neither is shown, so neither exists.
+    arch::sim::set_cpuid(7, 0, [0; 4]);
+    arch::sim::set_cpuid(0x8000_0008, 0, [0; 4]);
+    assert_eq!(msr::read(&cx, SPEC_CTRL), None);
+    assert_eq!(msr::write(&cx, SPEC_CTRL, 0), None);
+    assert_eq!(msr::write(&cx, PRED_CMD, 1), None);
+    // IBRSB, ARCH_CAPS and SSBD, without STIBP.
+    arch::sim::set_cpuid(7, 0, [0, 0, 0, 1 << 26 | 1 << 29 | 1 << 31]);
+    assert_eq!(msr::read(&cx, SPEC_CTRL), Some(0));
+    assert_eq!(msr::write(&cx, SPEC_CTRL, IBRS | SSBD), Some(()));
+    assert_eq!(msr::read(&cx, SPEC_CTRL), Some(IBRS | SSBD));
+    assert_eq!(arch::cpu::msr::read(SPEC_CTRL), IBRS | SSBD, "at once");
+    for refused in [STIBP, 1 << 10, u64::MAX] {
+        assert_eq!(msr::write(&cx, SPEC_CTRL, refused), None, "{refused:#x}");
+    }
+    assert_eq!(msr::write(&cx, PRED_CMD, 1), Some(()));
+    assert_eq!(arch::cpu::msr::read(PRED_CMD), 1, "the barrier is done");
+    assert_eq!(msr::write(&cx, PRED_CMD, 0), Some(()));
+    assert_eq!(msr::write(&cx, PRED_CMD, 3), None);
+    assert_eq!(msr::read(&cx, PRED_CMD), None, "write-only");
+    // What no guest has is not shown either.
+    let shown = hypervisor::pv::emulate::cpuid::leaf(7, 0, false, 0).edx;
+    assert_eq!(shown, 1 << 26 | 1 << 31);
+    assert_eq!(msr::read(&cx, ARCH_CAPABILITIES), None);
+    // AMD shows the barrier elsewhere.
+    arch::sim::set_cpuid(7, 0, [0; 4]);
+    arch::sim::set_cpuid(0x8000_0008, 0, [0, 1 << 12, 0, 0]);
+    assert_eq!(msr::write(&cx, PRED_CMD, 1), Some(()));
+    assert_eq!(msr::read(&cx, SPEC_CTRL), None);
 }

@@ -220,13 +220,18 @@ pub const TABLE: &[Case] = &[
         end: End::Crash,
         ..DIRECT
     },
-    // Everything that the emulator has: PCID, FSGSBASE, SMAP, LA57 ...
+    // Everything that the emulator has: FSGSBASE, SMAP, LA57 ... And the other way out to guests, which is only taken by
+    // processors that want their buffers cleared.
     Case {
         name: "oxen-cpu-max",
         cpus: 2,
         cpu_model: Some("max"),
-        hypervisor_args: "mwait-idle=1",
-        expect: &["@@ cpus 2", "idle CPUs wait by MWAIT"],
+        hypervisor_args: "mwait-idle=1 spec-ctrl=md-clear",
+        expect: &[
+            "@@ cpus 2",
+            "idle CPUs wait by MWAIT",
+            "VERW on exit to guests",
+        ],
         ..DIRECT
     },
     // An old processor: no SMEP, SMAP, x2APIC, XSAVE.

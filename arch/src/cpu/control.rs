@@ -126,6 +126,7 @@ pub fn init() {
             core::arch::asm!("mov cr0, {}", in(reg) CR0, options(nostack));
         }
         backend::write_cr4(base_cr4().bits());
+        super::speculation::init();
         if f.xsave {
             // SAFETY: x87 state is always supported; guests' own choice is loaded with their state.
             unsafe {

@@ -7,6 +7,7 @@ pub mod control;
 mod features;
 pub mod msr;
 pub mod port;
+pub mod speculation;
 #[cfg(target_os = "none")]
 pub(crate) mod usercopy;
 pub mod xstate;

@@ -108,6 +108,8 @@ trap_entry:
     mov rsp, rbx
     cmp dword ptr [rsp + {vector}], {vector_syscall}
     je maybe_sysret
+    # The first five bytes of this and of `sysret_restore` become jumps where buffers must be cleared
+    # (clear_buffers_on_exit): elsewhere that costs nothing.
     .globl oxen_return
 oxen_return:
     RESTORE_REGISTERS
@@ -188,13 +190,36 @@ maybe_sysret:
     inc eax
     cmp eax, 1
     ja oxen_return
+    .globl sysret_restore
+sysret_restore:
     RESTORE_REGISTERS
     mov rcx, [rsp + 8]
     mov r11, [rsp + 24]
     mov rsp, [rsp + 32]
     sysretq
 
-    # The same from compatibility mode (on AMD processors; Intel's raise #UD there).
+    # The same two ways out with VERW, which clears buffers whatever selector it looks at. The descriptor is one of
+    # Oxen's own: a guest's might lie in a page that is not there.
+    .globl return_clearing
+return_clearing:
+    RESTORE_REGISTERS
+    add rsp, 8
+    verw word ptr [rip + clearing_selector]
+clearing_iretq:
+    iretq
+    EX_TABLE clearing_iretq, return_fault
+    .globl sysret_clearing
+sysret_clearing:
+    RESTORE_REGISTERS
+    mov rcx, [rsp + 8]
+    mov r11, [rsp + 24]
+    mov rsp, [rsp + 32]
+    verw word ptr [rip + clearing_selector]
+    sysretq
+clearing_selector:
+    .word {guest_ss}
+
+    # SYSCALL from compatibility mode (on AMD processors; Intel's raise #UD there).
     .balign 16
     .globl oxen_syscall32_entry
 oxen_syscall32_entry:
@@ -301,6 +326,10 @@ unsafe extern "C" {
     static oxen_syscall_entry: u8;
     static oxen_syscall32_entry: u8;
     static oxen_sysenter_entry: u8;
+    static oxen_return: u8;
+    static return_clearing: u8;
+    static sysret_restore: u8;
+    static sysret_clearing: u8;
     static __smap_sites_start: [u64; 2];
     static __smap_sites_end: [u64; 2];
 }
@@ -342,6 +371,28 @@ pub unsafe fn patch_smap() {
             code.add(1).write_volatile(0x01);
             code.add(2).write_volatile(third as u8);
             site = site.add(1);
+        }
+    }
+}
+
+/// Makes every way out to a guest clear the processor's buffers (VERW). On the boot CPU, while it is the only one and on
+/// the early page tables.
+///
+/// # Panics
+/// If it is too late (a hypervisor bug).
+pub fn clear_buffers_on_exit() {
+    // The early tables map the text writable, and no other CPU is started on them.
+    assert!(crate::paging::idle_cr3() == 0, "the text is not writable");
+    for (from, to) in [
+        (&raw const oxen_return, &raw const return_clearing),
+        (&raw const sysret_restore, &raw const sysret_clearing),
+    ] {
+        let distance = (to as usize).wrapping_sub(from as usize + 5) as u32;
+        let [a, b, c, d] = distance.to_le_bytes();
+        for (n, byte) in [0xe9, a, b, c, d].into_iter().enumerate() {
+            // SAFETY: five bytes of the instructions at a label to which all jumps go, writable as was
+            // just seen, and what they become does the same and VERW, which is harmless on every processor.
+            unsafe { from.cast_mut().add(n).write_volatile(byte) };
         }
     }
 }

@@ -12,9 +12,13 @@
 mod asm;
 #[cfg(target_os = "none")]
 pub use asm::{
-    patch_smap, start, stub_address, syscall_entry_address, syscall32_entry_address,
-    sysenter_entry_address,
+    clear_buffers_on_exit, patch_smap, start, stub_address, syscall_entry_address,
+    syscall32_entry_address, sysenter_entry_address,
 };
+
+/// The simulated machine has no buffers.
+#[cfg(not(target_os = "none"))]
+pub fn clear_buffers_on_exit() {}
 
 /// Register state of an interrupted context. Same order as the public `cpu_user_regs` up to `ss`, which the
 /// hardware and the entry code fill in; data segment selectors are saved only at context switch.

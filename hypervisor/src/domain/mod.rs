@@ -170,7 +170,7 @@ impl Domain {
     pub fn vcpu(&self, id: u64) -> Result<&Arc<Vcpu>, Errno> {
         usize::try_from(id)
             .ok()
-            .and_then(|i| self.vcpus().get(i))
+            .and_then(|i| arch::cpu::speculation::get(self.vcpus(), i))
             .ok_or(Errno::ENOENT)
     }
 

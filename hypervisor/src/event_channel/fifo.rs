@@ -12,6 +12,7 @@
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use arch::addr::{Gfn, PAGE_BYTES};
+use arch::cpu::speculation;
 use arch::frame::{AtomicFrame, RawFrame};
 use arch::sync::SpinLock;
 use hypercall_abi::Errno;
@@ -129,7 +130,7 @@ impl Word {
 /// The word of a port, if the guest has given the array page that holds it.
 fn word(domain: &Domain, port: u32) -> Option<Word> {
     let array = domain.events.fifo_array.get()?;
-    let frame = array.get((port / WORDS_PER_PAGE) as usize)?.load()?;
+    let frame = speculation::get(array, (port / WORDS_PER_PAGE) as usize)?.load()?;
     Some(Word(frame, (port % WORDS_PER_PAGE) as usize * 4))
 }
 

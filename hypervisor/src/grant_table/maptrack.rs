@@ -9,6 +9,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use arch::cpu::speculation;
 use arch::sync::{Once, SpinLock};
 
 use crate::domain::Domain;
@@ -79,9 +80,7 @@ impl Maptrack {
 
     /// The slot of a handle that a guest names.
     pub(super) fn slot(&self, handle: u32) -> Option<&Slot> {
-        self.chunks
-            .get()?
-            .get((handle / CHUNK) as usize)?
+        speculation::get(self.chunks.get()?, (handle / CHUNK) as usize)?
             .get()?
             .get((handle % CHUNK) as usize)
     }

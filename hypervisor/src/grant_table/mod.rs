@@ -25,6 +25,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use arch::addr::{Mfn, PAGE_BYTES};
+use arch::cpu::speculation::get;
 use arch::sync::{RwLock, SpinLock};
 use hypercall_abi::Errno;
 use hypercall_abi::grant_table::{GNTTAB_NR_RESERVED_ENTRIES, GTF_READING, GTF_WRITING};
@@ -132,11 +133,11 @@ impl Table {
     /// The guest's words of an entry; `None` if it does not exist.
     fn shared(&self, gref: u32) -> Option<Shared> {
         if self.version == 1 {
-            let frame = self.shared.get((gref / V1_PER_FRAME) as usize)?.frame();
+            let frame = get(&self.shared, (gref / V1_PER_FRAME) as usize)?.frame();
             return Some(Shared::V1(frame, (gref % V1_PER_FRAME) as usize * 8));
         }
-        let frame = self.shared.get((gref / V2_PER_FRAME) as usize)?.frame();
-        let status = self.status.get((gref / STATUS_PER_FRAME) as usize)?.frame();
+        let frame = get(&self.shared, (gref / V2_PER_FRAME) as usize)?.frame();
+        let status = get(&self.status, (gref / STATUS_PER_FRAME) as usize)?.frame();
         Some(Shared::V2(
             frame,
             (gref % V2_PER_FRAME) as usize * 16,
@@ -147,9 +148,7 @@ impl Table {
 
     /// The record of an entry, whether or not the present version reaches it.
     fn active(&self, gref: u32) -> Option<&SpinLock<Active>> {
-        self.active
-            .get((gref / V1_PER_FRAME) as usize)?
-            .get((gref % V1_PER_FRAME) as usize)
+        get(&self.active, (gref / V1_PER_FRAME) as usize)?.get((gref % V1_PER_FRAME) as usize)
     }
 
     /// Grows the table to `frames` (at least one). `EINVAL` beyond the limit, `ENOMEM`.

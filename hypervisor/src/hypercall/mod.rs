@@ -2,6 +2,7 @@
 
 mod multicall;
 
+use arch::cpu::speculation;
 use hypercall_abi::Errno;
 use hypercall_abi::xen::Hypercall;
 
@@ -88,7 +89,7 @@ static TABLE: [Handler; COUNT] = table();
 /// Runs hypercall `number` for the calling vCPU. `ENOSYS` for numbers without a handler.
 #[inline]
 pub fn dispatch(cx: &Context, number: u64, args: Args) -> Return {
-    match usize::try_from(number).ok().and_then(|n| TABLE.get(n)) {
+    match speculation::get(&TABLE, number as usize) {
         Some(handler) => handler(cx, args),
         None => Err(Errno::ENOSYS.into()),
     }

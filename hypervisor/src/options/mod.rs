@@ -12,6 +12,7 @@ use arch::console::serial::{SerialConfig, parse_option};
 use bitflags::bitflags;
 use hypercall_abi::domctl::Scheduler;
 
+use crate::speculation;
 pub use amount::{Amount, Dom0Memory};
 use names::{IS_SET, KNOWN};
 
@@ -199,6 +200,8 @@ pub struct Options {
     pub pcid: bool,
     /// INVPCID may be used.
     pub invpcid: bool,
+    /// What may be done about speculative execution (`spec-ctrl=`).
+    pub speculation: speculation::Wishes,
     /// What pool 0's scheduler is called: credit2 or credit.
     pub scheduler: Scheduler,
     /// Times before messages.
@@ -254,6 +257,7 @@ impl Default for Options {
             smap: true,
             pcid: true,
             invpcid: true,
+            speculation: speculation::Wishes::default(),
             scheduler: Scheduler::CREDIT2,
             timestamps: Timestamps::None,
             notes: Vec::new(),
@@ -517,6 +521,7 @@ impl Options {
                 },
             ),
             "invpcid" => put(&mut self.invpcid, flag),
+            "spec-ctrl" => self.set_speculation(value.unwrap_or("yes")),
             "console_timestamps" => put(
                 &mut self.timestamps,
                 match (text, flag) {
@@ -530,6 +535,19 @@ impl Options {
             ),
             _ => false,
         }
+    }
+
+    fn set_speculation(&mut self, text: &str) -> bool {
+        for item in text.split(',') {
+            match self.speculation.set(item, boolean) {
+                speculation::Item::Done => {}
+                speculation::Item::WithoutEffect => {
+                    self.without_effect(&format!("spec-ctrl={item}"));
+                }
+                speculation::Item::Malformed => return false,
+            }
+        }
+        true
     }
 
     fn set_dom0(&mut self, text: &str) -> bool {

@@ -100,6 +100,22 @@ fn negations_and_switches() {
 }
 
 #[test]
+fn spec_ctrl_as_xen_has_it() {
+    let o = Options::parse("spec-ctrl=no,ibpb,bti-thunk=jmp");
+    assert!(o.speculation.barrier && o.speculation.clear_buffers == Some(false));
+    assert_eq!(
+        o.notes,
+        ["option \"spec-ctrl=bti-thunk=jmp\" has no effect here"]
+    );
+    let off = Options::parse("no-spec-ctrl").speculation;
+    assert!(!off.ibrs && !off.barrier && !off.return_stack);
+    assert_eq!(
+        Options::parse("spec-ctrl=ibrs=perhaps").notes,
+        ["option \"spec-ctrl=ibrs=perhaps\" is malformed; ignored"]
+    );
+}
+
+#[test]
 fn pcid_as_xen_has_it() {
     let pcid = |text| {
         let o = Options::parse(text);

@@ -181,6 +181,8 @@ pub struct PvState {
     pub cr4: u64,
     /// What RDTSCP and RDPID show beside the time.
     pub tsc_aux: u32,
+    /// What the guest wants of SPEC_CTRL.
+    pub speculation_control: u64,
     /// Virtual IOPL (physdev set_iopl), 0..=3.
     pub iopl: u8,
     /// I/O permission bitmap: guest address of the bitmap and number of ports in it.
@@ -216,6 +218,7 @@ impl Default for PvState {
             task_switched: false,
             cr4: 0,
             tsc_aux: 0,
+            speculation_control: 0,
             iopl: 0,
             io_bitmap: (0, 0),
             xstate: arch::guest_cpu::ExtendedState::default(),

@@ -66,6 +66,9 @@ fn switch_to(cpu: &PerCpu, frame: &mut TrapFrame, next: Context) {
         }
     }
     let previous = save_current(cpu, frame);
+    if cpu.last_domain.replace(next.domain.unique_id) != next.domain.unique_id {
+        crate::speculation::between_domains();
+    }
     load(&next, frame);
     if let Some(previous) = previous {
         left(cpu, &previous);
@@ -99,6 +102,7 @@ fn load(cx: &Context, frame: &mut TrapFrame) {
         );
     }
     arch::percpu::set_tsc_aux(state.tsc_aux);
+    arch::cpu::speculation::set_guest_control(state.speculation_control);
     state.xstate.load();
     arch::guest_cpu::set_task_switched(state.task_switched);
     load_debug(&state.debug);

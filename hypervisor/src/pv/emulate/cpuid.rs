@@ -21,7 +21,8 @@ mod pv_features {
     pub const L7_ECX: u32 = 0x0240_5f43;
     pub const E7_EDX: u32 = 0;
     pub const E8_EBX: u32 = 0x6400_1005;
-    pub const L7_EDX: u32 = 0xac00_441c;
+    /// Without ARCH_CAPS: there is no such register for guests.
+    pub const L7_EDX: u32 = 0x8c00_441c;
     pub const L7S1_EAX: u32 = 0x1c30;
     /// Bits of leaf 1 EDX that AMD repeats in 0x80000001 EDX.
     pub const AMD_COMMON: u32 = 0x0183_f3ff;

@@ -7,6 +7,8 @@ use crate::pv::canonical;
 mod number {
     pub const TSC: u32 = 0x10;
     pub const PLATFORM_ID: u32 = 0x17;
+    pub const SPEC_CTRL: u32 = 0x48;
+    pub const PRED_CMD: u32 = 0x49;
     pub const APIC_BASE: u32 = 0x1b;
     pub const UCODE_WRITE: u32 = 0x79;
     pub const UCODE_REV: u32 = 0x8b;
@@ -73,6 +75,9 @@ pub fn read(cx: &Context, msr: u32) -> Option<u64> {
             }
         }
         number::SYSENTER_CS..=number::SYSENTER_EIP => 0,
+        number::SPEC_CTRL if speculation_control(cx) != 0 => {
+            cx.vcpu.pv().state().speculation_control
+        }
         number::TSC_AUX if has_tsc_aux(&cx.domain, cx.vcpu.id) => {
             cx.vcpu.pv().state().tsc_aux.into()
         }
@@ -109,6 +114,17 @@ pub fn write(cx: &Context, msr: u32, value: u64) -> Option<()> {
             cx.vcpu.pv().state().tsc_aux = value;
             arch::percpu::set_tsc_aux(value);
         }
+        number::SPEC_CTRL
+            if speculation_control(cx) != 0 && value & !speculation_control(cx) == 0 =>
+        {
+            cx.vcpu.pv().state().speculation_control = value;
+            arch::cpu::speculation::set_guest_control(value);
+        }
+        number::PRED_CMD if value <= 1 && has_prediction_barrier(cx) => {
+            if value == 1 {
+                arch::cpu::speculation::prediction_barrier();
+            }
+        }
         // Clearing what is clear; control bits of empty banks.
         number::MCG_STATUS | number::MC0_CTL..=number::MC_LAST => {}
         number::XEN_HYPERCALL_PAGE => return write_hypercall_page(cx, value),
@@ -122,6 +138,36 @@ pub fn write(cx: &Context, msr: u32, value: u64) -> Option<()> {
         }
     }
     Some(())
+}
+
+/// CPUID 7.0 EDX: IBRS and IBPB, STIBP, SSBD.
+const IBRSB: u32 = 1 << 26;
+const STIBP: u32 = 1 << 27;
+const SSBD: u32 = 1 << 31;
+/// CPUID 0x80000008 EBX.
+const IBPB: u32 = 1 << 12;
+
+/// The bits of SPEC_CTRL that the caller's CPUID shows and that the machine has; 0: the register is not there.
+fn speculation_control(cx: &Context) -> u64 {
+    use arch::cpu::speculation::control;
+    let edx = super::cpuid::of(&cx.domain, 7, 0, false, cx.vcpu.id).edx;
+    let mut bits = 0;
+    for (feature, bit) in [
+        (IBRSB, control::IBRS),
+        (STIBP, control::STIBP),
+        (SSBD, control::SSBD),
+    ] {
+        if edx & feature != 0 {
+            bits |= bit;
+        }
+    }
+    bits & crate::speculation::guest_control()
+}
+
+/// Whether the caller's CPUID shows PRED_CMD.
+fn has_prediction_barrier(cx: &Context) -> bool {
+    let leaf = |number| super::cpuid::of(&cx.domain, number, 0, false, cx.vcpu.id);
+    leaf(7).edx & IBRSB != 0 || leaf(0x8000_0008).ebx & IBPB != 0
 }
 
 /// Whether a vCPU sees an instruction that shows TSC_AUX: RDTSCP or RDPID.
