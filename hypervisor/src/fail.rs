@@ -15,6 +15,9 @@ pub enum Fail {
     /// their turn. The arguments land in the guest's registers (or its multicall entry), so they are allegations
     /// again when they come back.
     Continue(Args),
+    /// Done, and the guest goes on where the frame on its kernel's stack says (`iret`). Whatever else it asked for in the
+    /// same entry, as a multicall may, is not for the mode that it returns to (XSA-213).
+    Iret,
     /// The domain broke its own contract beyond repair: it is crashed with this reason.
     Crash(&'static str),
 }

@@ -47,7 +47,7 @@ const fn table() -> [Handler; COUNT] {
             Hypercall::UPDATE_VA_MAPPING_OTHERDOMAIN,
             mm::do_update_va_mapping_otherdomain,
         ),
-        (Hypercall::IRET, pv::hypercalls::do_iret_refused),
+        (Hypercall::IRET, pv::iret::do_iret),
         (Hypercall::VCPU_OP, sched::do_vcpu_op),
         (
             Hypercall::SET_SEGMENT_BASE,

@@ -138,7 +138,7 @@ fn errno(fail: Fail) -> TypeError {
     match fail {
         Fail::Errno(errno) => TypeError::Errno(errno),
         Fail::Continue(_) => TypeError::Restart,
-        Fail::Crash(_) => TypeError::Errno(Errno::EINVAL),
+        Fail::Iret | Fail::Crash(_) => TypeError::Errno(Errno::EINVAL),
     }
 }
 

@@ -74,6 +74,7 @@ fn run_hypercall(cx: &Context, frame: &mut TrapFrame) -> Result<(), &'static str
             // Back onto the two-byte SYSCALL; rax still holds the number.
             frame.rip = frame.rip.wrapping_sub(2);
         }
+        Err(Fail::Iret) => return iret::iret(cx, &mut cx.vcpu.pv().state(), frame),
         Err(Fail::Crash(why)) => return Err(why),
     }
     Ok(())

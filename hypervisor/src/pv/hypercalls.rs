@@ -314,9 +314,3 @@ pub fn do_nmi_op(cx: &Context, args: Args) -> Return {
         _ => Err(Errno::ENOSYS.into()),
     }
 }
-
-/// `HYPERVISOR_iret` outside its proper path: in a multicall it would let later entries run in guest user mode
-/// (XSA-213).
-pub fn do_iret_refused(_cx: &Context, _args: Args) -> Return {
-    Err(Errno::ENOSYS.into())
-}

@@ -5,8 +5,14 @@ use arch::entry::{TrapFrame, selector};
 use hypercall_abi::arch_x86::VGCF_IN_SYSCALL;
 
 use crate::domain::Context;
+use crate::fail::{Args, Fail, Return};
 use crate::pv::bounce::flags;
 use crate::pv::{PvState, tables};
+
+/// `HYPERVISOR_iret` as an entry of a multicall; the system call itself comes to [`iret`] directly.
+pub fn do_iret(_cx: &Context, _args: Args) -> Return {
+    Err(Fail::Iret)
+}
 
 /// Loads the context from the guest kernel's stack. `Err` says why the domain must be crashed; nothing of a context that
 /// was not checked to its end is left in the frame then, which may be returned through, or kept and loaded again, all the

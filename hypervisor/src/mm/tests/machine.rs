@@ -89,7 +89,9 @@ pub fn finish(mut args: Args, call: impl Fn(Args) -> Return) -> Result<u64, Errn
             Ok(value) => return Ok(value),
             Err(Fail::Errno(errno)) => return Err(errno),
             Err(Fail::Continue(again)) => args = again,
-            Err(Fail::Crash(why)) => panic!("domain crashed: {why}"),
+            Err(end @ (Fail::Iret | Fail::Crash(_))) => {
+                panic!("not the end of a hypercall: {end:?}")
+            }
         }
     }
     panic!("a hypercall made no progress");
