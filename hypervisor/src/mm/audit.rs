@@ -82,7 +82,9 @@ impl Sums {
                 continue;
             }
             let entry = read(frame, index);
-            if !entry.present() || host().mm.frames.ram(entry.mfn()).is_none() {
+            // A table's entry for itself holds nothing.
+            let itself = entry.mfn() == table && ty != PageType::L1;
+            if !entry.present() || itself || host().mm.frames.ram(entry.mfn()).is_none() {
                 continue;
             }
             if let Some(owner) = owner.filter(|d| !d.privileged)

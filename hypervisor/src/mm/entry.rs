@@ -7,7 +7,7 @@ use hypercall_abi::Errno;
 use super::frame_table::{PageInfo, flags};
 use super::page_type::{Dropped, PageType, TypeError, get_type, put_type};
 use super::pte::Pte;
-use super::validate;
+use super::{tlb, validate};
 use crate::domain::{Domain, DomainId};
 use crate::host::host;
 use crate::preempt::Budget;
@@ -25,7 +25,8 @@ pub(super) enum Mode {
 
 /// Changes of an L1 entry that concern neither the frame nor what may be done with it.
 const HARMLESS_L1: u64 = Pte::A | Pte::D | Pte::G | Pte::US | Pte::NX | (7 << 9) | (0x7ff << 52);
-/// Above L1 write permission is harmless, too: no table is reachable as data through a superpage or linear mapping.
+/// Above L1 write permission is harmless, too: no table is reachable as data through a superpage, and none for writing
+/// through a recursive entry, whose own permission is checked.
 const HARMLESS_UPPER: u64 = HARMLESS_L1 & !Pte::G | Pte::RW;
 
 /// Writes an entry of a live table. Nobody but the processor (accessed and dirty bits) changes it meanwhile.
@@ -151,9 +152,10 @@ pub(super) fn set_upper(
     if level == 4 && !validate::guest_slot(index) {
         return Err(Errno::EINVAL.into());
     }
+    let table = frame.mfn();
     let old = validate::read(frame, index);
     if new.present() {
-        if new.upper_refused() {
+        if new.upper_refused() || (validate::recursive(new, table) && new.writable()) {
             return Err(Errno::EINVAL.into());
         }
         let adjusted = if level == 4 {
@@ -162,11 +164,13 @@ pub(super) fn set_upper(
             new.adjusted_upper()
         };
         if old.present() && (old.0 ^ adjusted.0) & !HARMLESS_UPPER == 0 {
-            return Ok(store(frame, index, old, adjusted, mode)?);
+            store(frame, index, old, adjusted, mode)?;
+            flush_linear(domain);
+            return Ok(());
         }
-        validate::acquire_upper(adjusted, level, domain, budget)?;
+        validate::acquire_upper(adjusted, table, level, domain, budget)?;
         if let Err(errno) = store(frame, index, old, adjusted, mode) {
-            if validate::release_entry_upper(adjusted, budget) == Dropped::Suspended {
+            if validate::release_entry_upper(adjusted, table, budget) == Dropped::Suspended {
                 super::defer(adjusted.mfn());
             }
             return Err(errno.into());
@@ -175,10 +179,20 @@ pub(super) fn set_upper(
         store(frame, index, old, new, mode)?;
     }
     if old.present() {
+        flush_linear(domain);
         let below: Mfn = old.mfn();
-        if validate::release_entry_upper(old, budget) == Dropped::Suspended {
+        if validate::release_entry_upper(old, table, budget) == Dropped::Suspended {
             super::defer(below);
         }
     }
     Ok(())
+}
+
+/// A guest that sees its tables through a recursive entry flushes the addresses that it has mapped otherwise, and does
+/// not know of those at which it saw the tables themselves (XSA-286).
+#[inline]
+fn flush_linear(domain: &Domain) {
+    if domain.mem.has_linear() {
+        tlb::flush_mask(domain.mem.dirty_cpus.words(), None);
+    }
 }

@@ -64,6 +64,8 @@ pub struct DomainMemory {
     /// Suspended page tables whose release someone must continue.
     pub(super) unfinished: SpinLock<Vec<Mfn>>,
     pub(super) has_unfinished: AtomicBool,
+    /// It has, or had, a table with an entry for itself.
+    linear: AtomicBool,
     /// Machine frames of devices it may map besides a privileged domain's rights: first and last, inclusive.
     devices: SpinLock<Vec<(u64, u64)>>,
     has_devices: AtomicBool,
@@ -87,6 +89,7 @@ impl DomainMemory {
             dirty_cpus: CpuMask::new(),
             unfinished: SpinLock::new(Vec::new()),
             has_unfinished: AtomicBool::new(false),
+            linear: AtomicBool::new(false),
             devices: SpinLock::new(Vec::new()),
             has_devices: AtomicBool::new(false),
             map: SpinLock::default(),
@@ -109,6 +112,16 @@ impl DomainMemory {
             preferred: self.nodes(),
             ..asked
         }
+    }
+
+    pub(super) fn set_linear(&self) {
+        self.linear.store(true, Ordering::Release);
+    }
+
+    /// Whether one of its tables may have an entry for itself, through which it sees its tables.
+    #[inline]
+    pub(super) fn has_linear(&self) -> bool {
+        self.linear.load(Ordering::Acquire)
     }
 
     /// Pages it has.

@@ -3,8 +3,10 @@
 //!
 //! * L1 entry to RAM: a reference, and a writable use if it maps writable.
 //! * L1 entry to device memory: nothing; the right to map it is checked.
-//! * Entry above: a reference and a use as a table of the level below. Superpages and linear (self-referencing)
-//!   tables are refused, so recursion is three deep and never meets a page twice (XSA-148, XSA-240).
+//! * Entry above: a reference and a use as a table of the level below. Superpages are refused, and so are linear tables
+//!   (entries that refer to a table of their own level), but for one: an L4's read-only entry for itself, through which a
+//!   guest sees its own tables. That one holds nothing. So recursion is three deep and never meets a page twice
+//!   (XSA-148, XSA-240).
 
 use arch::addr::Mfn;
 use arch::frame::RawFrame;
@@ -130,16 +132,31 @@ fn release_ram(pte: Pte, mfn: Mfn, page: &PageInfo) {
     put_page(mfn);
 }
 
-/// Takes what a present entry of a table of `level` (2 to 4) holds. On `Restart` it holds nothing and the table below
+/// Whether a present entry of `table` refers to the table itself. Only an L4 can have one; it holds nothing.
+#[inline]
+pub(super) fn recursive(pte: Pte, table: Mfn) -> bool {
+    pte.mfn() == table
+}
+
+/// Takes what a present entry of `table`, of `level` (2 to 4), holds. On `Restart` it holds nothing and the table below
 /// is suspended.
 pub(super) fn acquire_upper(
     pte: Pte,
+    table: Mfn,
     level: u8,
     domain: &Domain,
     budget: &Budget,
 ) -> Result<(), TypeError> {
     if pte.upper_refused() {
         return Err(Errno::EINVAL.into());
+    }
+    if recursive(pte, table) {
+        // What was allowed to be written through it would not be checked (XSA-182).
+        if level != 4 || pte.writable() {
+            return Err(Errno::EINVAL.into());
+        }
+        domain.mem.set_linear();
+        return Ok(());
     }
     let below = PageType::of_level(level - 1).ok_or(Errno::EINVAL)?;
     let mfn = pte.mfn();
@@ -156,9 +173,9 @@ pub(super) fn acquire_upper(
     result
 }
 
-/// Gives back what an entry above L1 held; the table below may be left suspended.
-pub(super) fn release_entry_upper(pte: Pte, budget: &Budget) -> Dropped {
-    if !pte.present() {
+/// Gives back what an entry of `table`, above L1, held; the table below may be left suspended.
+pub(super) fn release_entry_upper(pte: Pte, table: Mfn, budget: &Budget) -> Dropped {
+    if !pte.present() || recursive(pte, table) {
         return Dropped::Done;
     }
     let mfn = pte.mfn();
@@ -242,7 +259,7 @@ pub(super) fn upper(
         if index > position && budget.spend(1) {
             return (Err(TypeError::Restart), stop(index, false));
         }
-        match acquire_upper(pte, level, domain, budget) {
+        match acquire_upper(pte, mfn, level, domain, budget) {
             Ok(()) => {
                 let adjusted = if level == 4 {
                     pte.adjusted_l4()
@@ -317,7 +334,7 @@ pub(super) fn release_upper(
         }
         position = index;
         worked = true;
-        if release_entry_upper(pte, budget) == Dropped::Suspended {
+        if release_entry_upper(pte, mfn, budget) == Dropped::Suspended {
             return Some(Progress {
                 position,
                 below: true,

@@ -12,7 +12,7 @@ use super::machine::{
 };
 use crate::fail::{Args, Fail};
 use crate::host::host;
-use crate::mm::{self, PageType, Pte, relinquish};
+use crate::mm::{self, PageType, Pte, relinquish, tlb};
 use crate::preempt::Budget;
 
 #[test]
@@ -104,7 +104,7 @@ fn xsa_148_superpages_are_refused_on_every_path() {
 }
 
 #[test]
-fn xsa_240_286_309_linear_page_tables_are_refused() {
+fn xsa_240_309_tables_of_one_level_do_not_refer_to_each_other() {
     let m = Machine::new();
     let cx = &m.dom1;
     let (tables, _) = address_space(cx, 0);
@@ -116,11 +116,68 @@ fn xsa_240_286_309_linear_page_tables_are_refused() {
         }
     }
     let (fresh, _) = address_space(cx, 0);
-    poke(&cx.domain, fresh[0], 3, Pte::new(fresh[0], Pte::P));
+    poke(&cx.domain, fresh[0], 3, Pte::new(tables[0], Pte::P));
     assert_eq!(
         ext(cx, MmuextOp::PIN_L4_TABLE, fresh[0]),
         Err(Errno::EINVAL)
     );
+    balanced();
+}
+
+#[test]
+fn xsa_182_286_a_table_sees_itself_read_only() {
+    let m = Machine::new();
+    let cx = &m.dom1;
+    let (tables, data) = address_space(cx, 1);
+    let [l4, l3, l2, l1] = tables[..4] else {
+        panic!("four levels");
+    };
+    ext(cx, MmuextOp::PIN_L4_TABLE, l4).expect("valid");
+    let before = tlb::flushes();
+    update(cx, l2, 1, Pte::default()).expect("nothing there");
+    update(cx, l2, 0, Pte::new(l1, RWU | Pte::A)).expect("the same");
+    assert_eq!(tlb::flushes(), before, "nobody sees tables");
+    // Only an L4, only for reading, whatever was there before.
+    let read = Pte::new(l4, Pte::P | Pte::US);
+    for (table, itself) in [(l3, l3), (l2, l2)] {
+        let refused = update(cx, table, 300, Pte::new(itself, Pte::P));
+        assert_eq!(refused, Err(Errno::EINVAL));
+    }
+    assert_eq!(update(cx, l4, 300, Pte::new(l4, RWU)), Err(Errno::EINVAL));
+    update(cx, l4, 300, read).expect("a recursive entry");
+    // Changes of L1 are the guest's to flush, still.
+    let before = tlb::flushes();
+    update(cx, l1, 0, Pte::default()).expect("unmapped");
+    assert_eq!(tlb::flushes(), before);
+    balanced();
+    for more in [0, Pte::A, Pte::D, 1 << 9, Pte::NX] {
+        let refused = update(cx, l4, 300, Pte(read.0 | Pte::RW | more));
+        assert_eq!(refused, Err(Errno::EINVAL));
+    }
+    assert!(!peek(&cx.domain, l4, 300).writable());
+    // Whatever changes above L1 is flushed, rights as well.
+    for (table, index, entry) in [
+        (l2, 0, Pte::new(l1, Pte::P | Pte::US)),
+        (l3, 0, Pte::default()),
+        (l4, 300, Pte(read.0 | Pte::NX)),
+        (l4, 0, Pte::default()),
+    ] {
+        let before = tlb::flushes();
+        update(cx, table, index, entry).expect("a change");
+        assert!(tlb::flushes() > before);
+        balanced();
+    }
+    ext(cx, MmuextOp::UNPIN_TABLE, l4).expect("pinned");
+    for &mfn in tables.iter().chain(&data) {
+        assert_eq!(kind(mfn).1, 0);
+    }
+    // As part of a table that is not in use yet.
+    ext(cx, MmuextOp::PIN_L4_TABLE, l4).expect("with the recursive entry in it");
+    balanced();
+    ext(cx, MmuextOp::UNPIN_TABLE, l4).expect("pinned");
+    poke(&cx.domain, l4, 300, Pte::new(l4, RWU));
+    let refused = ext(cx, MmuextOp::PIN_L4_TABLE, l4);
+    assert_eq!(refused, Err(Errno::EINVAL));
     balanced();
 }
 
