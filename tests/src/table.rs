@@ -389,6 +389,12 @@ pub const TABLE: &[Case] = &[
         ..XEN_GUESTS
     },
     Case {
+        name: "xen-guest-xsa",
+        scenario: "guest-xsa",
+        hypervisor_args: "guest_loglvl=none",
+        ..XEN_GUESTS
+    },
+    Case {
         name: "xen-guests",
         scenario: "guests",
         memory: 3072,
@@ -444,6 +450,13 @@ pub const TABLE: &[Case] = &[
         name: "oxen-guest-fuzz",
         when: When::Always,
         scenario: "guest-fuzz",
+        hypervisor_args: "guest_loglvl=none",
+        ..GUESTS
+    },
+    Case {
+        name: "oxen-guest-xsa",
+        when: When::Always,
+        scenario: "guest-xsa",
         hypervisor_args: "guest_loglvl=none",
         ..GUESTS
     },

@@ -215,11 +215,11 @@ fn vsyscall32() -> Result<PathBuf> {
     Ok(program)
 }
 
-/// Builds the hostile PV guest (`tests/fuzz-guest`) and returns the path of its kernel. It has its own link layout, so it
-/// is built with its own flags, in a folder of its own.
-pub fn fuzz_guest() -> Result<PathBuf> {
-    let folder = paths::root().join("target/fuzz-guest");
-    let script = paths::root().join("tests/fuzz-guest/guest.ld");
+/// Builds the PV guests that test the hypervisor below them (`tests/fuzz-guest`, `tests/xsa-guest`) and returns the
+/// folder of their kernels. They have their own link layout, so they are built with their own flags, in a folder of their own.
+pub fn test_guests() -> Result<PathBuf> {
+    let folder = paths::root().join("target/test-guests");
+    let script = paths::root().join("tests/pv-guest/guest.ld");
     // Where `./x` keeps core and alloc, if the toolchain has none for this target.
     let libraries = std::env::var("CARGO_TARGET_X86_64_UNKNOWN_NONE_RUSTFLAGS").unwrap_or_default();
     let flags = format!(
@@ -229,12 +229,13 @@ pub fn fuzz_guest() -> Result<PathBuf> {
     );
     cmd::run(
         cmd::cargo()
-            .args(["build", "-q", "--release", "--package", "fuzz-guest"])
+            .args(["build", "-q", "--release"])
+            .args(["--package", "fuzz-guest", "--package", "xsa-guest"])
             .args(["--target", TARGET, "--target-dir"])
             .arg(&folder)
             .env("RUSTFLAGS", flags.trim()),
     )?;
-    Ok(folder.join(TARGET).join("release/fuzz-guest"))
+    Ok(folder.join(TARGET).join("release"))
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
 //! Random hypercalls: numbers and arguments that are almost right.
 
 use hypercall_abi::xen::Hypercall;
+use pv_guest as guest;
+use pv_guest::{PAGE, hypercall};
 
-use crate::guest::{self, hypercall};
 use crate::machine::World;
 
 /// Words that an argument structure is filled with.
 const WORDS: u64 = 48;
-const PAGE: u64 = 4096;
 
 impl World {
     /// One argument, or one word of a structure.
@@ -42,7 +42,7 @@ impl World {
         let frame = match self.random.below(16) {
             0 => self.random.odd() & 0x000f_ffff_ffff_f000,
             1 => self.random.of(&[0, 0xb8, 0xa0, 0xfee00, 0xfec00, 0x100000]) * PAGE,
-            2 => self.machine.tables * PAGE,
+            2 => self.tables * PAGE,
             _ => self.any_page().1 * PAGE,
         };
         let flags = match self.random.below(8) {
@@ -122,7 +122,7 @@ impl World {
             _ => {}
         }
         let _ = hypercall(number, args);
-        self.machine.claim_traps();
+        guest::claim_traps();
     }
 
     /// Entries of a multicall (public xen.h: op, result, six arguments), without those that never come back.
@@ -142,7 +142,7 @@ impl World {
         match self.random.below(10) {
             // Map it writable, fill it with entries.
             0 | 1 => {
-                let mapped = self.map(address, mfn * PAGE | 7);
+                let mapped = self.map(address, (mfn * PAGE) | 7);
                 if mapped {
                     for i in 0..512 {
                         let entry = if self.random.one_in(4) {
@@ -155,7 +155,7 @@ impl World {
                 }
             }
             2 => {
-                let _ = self.map(address, mfn * PAGE | 5);
+                let _ = self.map(address, (mfn * PAGE) | 5);
             }
             3 => {
                 let entry = self.table_entry();
@@ -163,7 +163,7 @@ impl World {
             }
             // Pin and unpin it at any level; flushes and the other operations.
             4..=6 => {
-                let _ = self.map(address, mfn * PAGE | 5);
+                let _ = self.map(address, (mfn * PAGE) | 5);
                 let cmd = match self.random.below(8) {
                     0..=3 => self.random.below(4),
                     4 | 5 => 4,
@@ -177,7 +177,7 @@ impl World {
                 };
                 let more = self.word();
                 if cmd != 15 {
-                    self.machine.mmuext(cmd, what, more);
+                    guest::mmuext(cmd, what, more);
                 }
             }
             // Change entries of what may be a table.

@@ -1,14 +1,14 @@
 //! The rounds: which pages the guest plays with, and what it does next.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::Ordering;
 
 use hypercall_abi::xen::Hypercall;
+use pv_guest as guest;
+use pv_guest::{BASE, CS, PAGE, PROGRESS, Registers, SS, StartInfo};
 
-use crate::guest::{self, BASE, Registers, StartInfo};
 use crate::instructions::{self, LONGEST};
 use crate::random::Random;
 
-const PAGE: u64 = 4096;
 /// Pages after the builder's own that are surely mapped: it adds at least 512 KiB.
 const POOL: usize = 112;
 /// Of them: code, its stack, structures; the rest may become page tables.
@@ -17,51 +17,11 @@ const STACK: usize = 2;
 const ARGUMENTS: core::ops::Range<usize> = 4..8;
 const FIRST_TABLE: usize = 8;
 
-const CS: u64 = 0xe033;
-const SS: u64 = 0xe02b;
-
-/// What stays as it is.
-pub struct Machine {
-    /// Frame of the kernel's own L4.
-    pub tables: u64,
-    stack: u64,
-    /// The trap table lies in a page that nothing else uses.
-    traps: u64,
-}
-
-impl Machine {
-    /// Tells the hypervisor (again) where traps, events and failures go: random calls change it.
-    pub fn claim_traps(&self) {
-        for vector in 0..32 {
-            let at = self.traps + vector * 16;
-            // vector, flags (DPL 3), code segment; address.
-            guest::write(at, vector | 3 << 8 | CS << 16);
-            guest::write(at + 8, guest::stub(vector));
-        }
-        guest::write(self.traps + 32 * 16, 0);
-        guest::write(self.traps + 32 * 16 + 8, 0);
-        let _ = guest::call(Hypercall::SET_TRAP_TABLE, [self.traps, 0, 0, 0, 0, 0]);
-        let _ = guest::call(
-            Hypercall::SET_CALLBACKS,
-            [guest::stub(32), guest::stub(33), guest::stub(33), 0, 0, 0],
-        );
-        let _ = guest::call(Hypercall::STACK_SWITCH, [SS, self.stack, 0, 0, 0, 0]);
-    }
-
-    /// One extended memory-management operation on this domain.
-    pub fn mmuext(&self, cmd: u64, arg1: u64, arg2: u64) {
-        let at = self.traps + 2048;
-        guest::write(at, cmd);
-        guest::write(at + 8, arg1);
-        guest::write(at + 16, arg2);
-        let _ = guest::call(Hypercall::MMUEXT_OP, [at, 1, 0, 0x7ff0, 0, 0]);
-    }
-}
-
 /// Everything that a round needs.
 pub struct World {
     pub random: Random,
-    pub machine: Machine,
+    /// Frame of the kernel's own L4.
+    pub tables: u64,
     /// Pages for structures.
     pub arguments: [u64; ARGUMENTS.end - ARGUMENTS.start],
     /// Address and frame of each page.
@@ -160,7 +120,7 @@ impl World {
     /// Maps the pages again that the guest cannot do much without.
     fn mend(&mut self) {
         for (address, mfn) in &self.pool[..FIRST_TABLE] {
-            let entry = mfn * PAGE | 7;
+            let entry = (mfn * PAGE) | 7;
             let _ = guest::call(Hypercall::UPDATE_VA_MAPPING, [*address, entry, 2, 0, 0, 0]);
         }
     }
@@ -176,9 +136,6 @@ impl World {
     }
 }
 
-/// The present round, for who reports the guest's end.
-pub static ROUND: AtomicU64 = AtomicU64::new(0);
-
 /// The guest's life.
 pub fn run(start: StartInfo) -> ! {
     let seed = start.argument(b"seed=", 1);
@@ -193,27 +150,22 @@ pub fn run(start: StartInfo) -> ! {
     }
     let mut world = World {
         random: Random::new(seed),
-        machine: Machine {
-            tables: frame_of(start.tables()),
-            stack: guest::own() + 3 * PAGE,
-            traps: guest::own(),
-        },
+        tables: frame_of(start.tables()),
         arguments: core::array::from_fn(|i| pool[ARGUMENTS.start + i].0),
         pool,
     };
-    world.machine.claim_traps();
+    guest::claim_traps();
     // Guest user mode sees what the kernel sees (MMUEXT_NEW_USER_BASEPTR).
-    let tables = world.machine.tables;
-    world.machine.mmuext(15, tables, 0);
+    guest::mmuext(15, world.tables, 0);
     guest::say(b"%% fuzz seed ");
     guest::say_number(seed);
     guest::say(b"\n");
     for round in 0..rounds {
         if round % 64 == 0 {
-            world.machine.claim_traps();
+            guest::claim_traps();
             world.mend();
         }
-        ROUND.store(round, Ordering::Relaxed);
+        PROGRESS.store(round, Ordering::Relaxed);
         if round % 256 == 0 {
             guest::say(b"%% round ");
             guest::say_number(round);

@@ -14,9 +14,10 @@ mod random;
 #[cfg(target_os = "none")]
 mod calls;
 #[cfg(target_os = "none")]
-mod guest;
-#[cfg(target_os = "none")]
 mod machine;
+
+#[cfg(target_os = "none")]
+pv_guest::entry!(machine::run);
 
 #[cfg(not(target_os = "none"))]
 fn main() {
