@@ -215,21 +215,21 @@ fn vsyscall32() -> Result<PathBuf> {
     Ok(program)
 }
 
-/// Builds the PV guests that test the hypervisor below them (`tests/fuzz-guest`, `tests/xsa-guest`) and returns the
-/// folder of their kernels. They have their own link layout, so they are built with their own flags, in a folder of their own.
-pub fn test_guests() -> Result<PathBuf> {
-    let folder = paths::root().join("target/test-guests");
+/// Builds the PV guests of ours that have no operating system (`tests/*-guest`) and returns the folder of their kernels.
+/// They have a link layout of their own, so they are built with their own flags, in a folder of their own.
+pub fn bare_guests() -> Result<PathBuf> {
+    let folder = paths::root().join("target/bare-guests");
     let script = paths::root().join("tests/pv-guest/guest.ld");
     // Where `./x` keeps core and alloc, if the toolchain has none for this target.
     let libraries = std::env::var("CARGO_TARGET_X86_64_UNKNOWN_NONE_RUSTFLAGS").unwrap_or_default();
     let flags = format!(
         "{libraries} -C relocation-model=pic -C code-model=kernel -C no-redzone=yes -C link-arg=--no-pie \
          -C link-arg=-static -C link-arg=-znoexecstack -C link-arg=-T{}",
-        script.display()
+        script.display(),
     );
     cmd::run(
         cmd::cargo()
-            .args(["build", "-q", "--release"])
+            .args(["build", "-q", "--release", "--package", "bench-guest"])
             .args(["--package", "fuzz-guest", "--package", "xsa-guest"])
             .args(["--target", TARGET, "--target-dir"])
             .arg(&folder)

@@ -8,6 +8,7 @@
 //! | `grub` | Debian's GRUB for PV guests, which looks for `/boot/grub/grub.cfg` on the guest's disks |
 //! | `fuzz` | `tests/fuzz-guest`, a kernel that attacks |
 //! | `xsa` | `tests/xsa-guest`, a kernel that tries what security advisories tell |
+//! | `bench` | `tests/bench-guest`, a kernel that measures |
 //! | `initrd` | userspace for both: `tests/guest/init`, busybox, drivers, iperf3, mke2fs, our programs |
 
 use std::fs;
@@ -41,12 +42,16 @@ pub fn add(dom0: &mut Archive, packages: &Packages) -> Result<()> {
     dom0.file("oxen/guest/stock.gz", 0o644, &quickly_unpacked(packages)?);
     let grub = packages.root.join("usr/lib/grub-xen/grub-x86_64-xen.bin");
     dom0.file("oxen/guest/grub", 0o644, &read(&grub)?);
-    let tests = build::test_guests()?;
-    for (name, kernel) in [("fuzz", "fuzz-guest"), ("xsa", "xsa-guest")] {
+    let guests = build::bare_guests()?;
+    for (name, kernel) in [
+        ("fuzz", "fuzz-guest"),
+        ("xsa", "xsa-guest"),
+        ("bench", "bench-guest"),
+    ] {
         dom0.file(
             &format!("oxen/guest/{name}"),
             0o755,
-            &read(&tests.join(kernel))?,
+            &read(&guests.join(kernel))?,
         );
     }
     dom0.file("oxen/guest/initrd", 0o644, &userspace(packages)?);

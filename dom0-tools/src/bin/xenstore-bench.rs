@@ -1,9 +1,11 @@
 //! `xenstore-bench`: operations per second, transaction conflicts and memory of whichever
 //! xenstored runs. It measures, it does not judge.
 //!
-//! `xenstore-bench [quick|full]`. One line per figure: `NAME VALUE UNIT`.
+//! `xenstore-bench [quick|full] [MILLISECONDS] [PID]`: how long every figure is taken, whose memory is
+//! shown. One line per figure: `NAME VALUE UNIT`.
 
 use std::process::ExitCode;
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,8 +16,11 @@ use dom0_tools::xenstore::{Client, Error};
 const ROOT: &str = "/bench";
 
 fn main() -> ExitCode {
-    let full = std::env::args().nth(1).as_deref() == Some("full");
-    match run(full) {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let full = words.first().is_some_and(|word| word == "full");
+    let number = |at: usize| words.get(at).and_then(|word| word.parse().ok());
+    let time = Duration::from_millis(number(1).unwrap_or(if full { 3000 } else { 500 }));
+    match run(full, time, number(2)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("xenstore-bench: {error}");
@@ -24,10 +29,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(full: bool) -> Result<(), Error> {
+fn run(full: bool, time: Duration, pid: Option<u64>) -> Result<(), Error> {
     let store = Client::open()?;
     store.rm_if_present(ROOT)?;
-    let time = Duration::from_millis(if full { 3000 } else { 500 });
     let clients: &[usize] = if full { &[1, 10, 100] } else { &[1, 10] };
     for &count in clients {
         measure("read", count, time, |store, own, _| {
@@ -37,6 +41,7 @@ fn run(full: bool) -> Result<(), Error> {
             store.write(own, n.to_string())
         })?;
         measure("transaction", count, time, transaction)?;
+        contended(count, time)?;
     }
     let domains = if full { 1000 } else { 100 };
     let start = Instant::now();
@@ -46,7 +51,7 @@ fn run(full: bool) -> Result<(), Error> {
     }
     let rate = f64::from(nodes) / start.elapsed().as_secs_f64();
     println!("create-{domains}-domains {rate:.0} nodes/s");
-    if let Some(kib) = resident() {
+    if let Some(kib) = resident(pid) {
         println!("resident-{domains}-domains {kib} KiB");
     }
     measure("read-among-many", 1, time, |store, _, n| {
@@ -69,6 +74,33 @@ fn transaction(store: &Client, own: &str, n: u64) -> Result<(), Error> {
     })
 }
 
+/// Clients that count in the same node: what the others change makes a transaction start again.
+fn contended(clients: usize, time: Duration) -> Result<(), Error> {
+    let (tries, done) = (AtomicU64::new(0), AtomicU64::new(0));
+    let node = format!("{ROOT}/counter");
+    measure("contended", clients, time, |store, _, _| {
+        store.transaction(|tx| {
+            tries.fetch_add(1, Ordering::Relaxed);
+            let count: u64 = tx
+                .try_read_string(&node)?
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(0);
+            tx.write(&node, (count + 1).to_string())
+        })?;
+        done.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    })?;
+    let (tries, done) = (tries.into_inner(), done.into_inner());
+    let counted = Client::open()?.read_string(&node)?;
+    Client::open()?.rm_if_present(&node)?;
+    if counted != done.to_string() {
+        return Err(Error::Protocol("a transaction was lost or done twice"));
+    }
+    let conflicts = tries.saturating_sub(done) * 1000 / done.max(1);
+    println!("conflicts-{clients} {conflicts} per-1000");
+    Ok(())
+}
+
 /// Clients that do the same for a time, each with a node of its own.
 fn measure(
     name: &str,
@@ -77,11 +109,20 @@ fn measure(
     operation: impl Fn(&Client, &str, u64) -> Result<(), Error> + Sync,
 ) -> Result<(), Error> {
     let done = AtomicU64::new(0);
-    let end = Instant::now() + time;
-    let one = |client: usize| -> Result<(), Error> {
-        let store = Client::open()?;
-        let own = format!("{ROOT}/client/{client}");
-        store.write(&own, "0")?;
+    let own = |client: usize| format!("{ROOT}/client/{client}");
+    // Before any of them begins.
+    let store = Client::open()?;
+    let stores: Vec<Client> = (0..clients)
+        .map(|client| {
+            store.write(&own(client), "0")?;
+            Client::open()
+        })
+        .collect::<Result<_, _>>()?;
+    let ready = Barrier::new(clients + 1);
+    let one = |client: usize, store: Client| -> Result<(), Error> {
+        let own = own(client);
+        ready.wait();
+        let end = Instant::now() + time;
         let mut count = 0;
         while Instant::now() < end {
             operation(&store, &own, count)?;
@@ -90,20 +131,23 @@ fn measure(
         done.fetch_add(count, Ordering::Relaxed);
         Ok(())
     };
-    thread::scope(|scope| {
+    let elapsed = thread::scope(|scope| {
         let one = &one;
         let threads: Vec<_> = (0..clients)
-            .map(|client| scope.spawn(move || one(client)))
+            .zip(stores)
+            .map(|(client, store)| scope.spawn(move || one(client, store)))
             .collect();
+        ready.wait();
+        let began = Instant::now();
         for thread in threads {
             match thread.join() {
                 Ok(outcome) => outcome?,
                 Err(_) => return Err(Error::Protocol("a client of the benchmark failed")),
             }
         }
-        Ok(())
+        Ok(began.elapsed())
     })?;
-    let rate = done.load(Ordering::Relaxed) as f64 / time.as_secs_f64();
+    let rate = done.load(Ordering::Relaxed) as f64 / elapsed.as_secs_f64();
     println!("{name}-{clients} {rate:.0} ops/s");
     Ok(())
 }
@@ -148,16 +192,21 @@ fn populate(store: &Client, domain: u32) -> Result<u32, Error> {
     Ok(nodes.len() as u32)
 }
 
-/// The daemon's resident memory in KiB, found by its name.
-fn resident() -> Option<u64> {
+/// The resident memory in KiB of that process, or of one with a daemon's name.
+fn resident(pid: Option<u64>) -> Option<u64> {
+    let field = |status: &str, name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name))?;
+        line.split_ascii_whitespace().nth(1).map(str::to_owned)
+    };
     for entry in std::fs::read_dir("/proc").ok()?.flatten() {
         let status = std::fs::read_to_string(entry.path().join("status")).unwrap_or_default();
-        let field = |name: &str| {
-            let line = status.lines().find(|line| line.starts_with(name))?;
-            line.split_ascii_whitespace().nth(1).map(str::to_owned)
+        let wanted = match pid {
+            Some(pid) => entry.file_name().to_str() == Some(&pid.to_string()),
+            None => field(&status, "Name:")
+                .is_some_and(|name| name == "xenstored" || name == "oxenstored"),
         };
-        if field("Name:").is_some_and(|name| name == "xenstored" || name == "oxenstored") {
-            return field("VmRSS:")?.parse().ok();
+        if wanted {
+            return field(&status, "VmRSS:")?.parse().ok();
         }
     }
     None

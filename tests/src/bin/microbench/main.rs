@@ -2,11 +2,15 @@
 //!
 //! Under QEMU's `-icount shift=0` the time stamp counter counts executed instructions, the
 //! hypervisor's included, so the figures do not depend on the host. Prints one line per
-//! operation: `@@ bench NAME TICKS`. `microbench now` prints the counter and ends.
+//! operation: `@@ bench NAME TICKS`. Other words than none: `now` prints the counter and ends,
+//! `time FILE COMMAND...` runs a command and writes the counter before it and how long it took to a
+//! file, `disk PATH`, `serve`, `network HOST`, `console` and `disturbance` measure what `devices` says.
 
+mod devices;
 mod sys;
 
 use std::io;
+use std::process::{Command, ExitCode};
 
 use sys::{Mapping, Pid};
 
@@ -65,7 +69,7 @@ fn fork_wait() -> io::Result<u64> {
 
 fn fork_exec() -> io::Result<u64> {
     measure(30, || {
-        sys::vfork_exec(c"/oxen/bin/microbench", c"nothing")?.wait()
+        sys::vfork_exec(c"/proc/self/exe", c"nothing")?.wait()
     })
 }
 
@@ -139,18 +143,59 @@ const ON_A_HYPERVISOR: &[Benchmark] = &[
     ("event-channel-to-self", event_to_self),
 ];
 
-fn main() {
-    match std::env::args().nth(1).as_deref() {
-        Some("now") => return println!("@@ ticks {}", sys::ticks()),
-        Some("nothing") => return,
-        _ => {}
+/// Prints one figure, or why there is none.
+fn figure(name: &str, run: impl FnOnce() -> io::Result<u64>) {
+    match run() {
+        Ok(ticks) => println!("@@ bench {name} {ticks}"),
+        Err(error) => println!("@@ FAIL bench {name}: {error}"),
     }
-    let hypervisor = std::path::Path::new("/dev/xen/privcmd").exists();
-    let second = if hypervisor { ON_A_HYPERVISOR } else { &[] };
-    for (name, run) in EVERYWHERE.iter().chain(second) {
-        match run() {
-            Ok(ticks) => println!("@@ bench {name} {ticks}"),
-            Err(error) => println!("@@ FAIL bench {name}: {error}"),
+}
+
+/// Runs a command and writes when it began and how long it took to a file.
+fn time(file: &str, command: &[String]) -> io::Result<ExitCode> {
+    let (program, arguments) = command
+        .split_first()
+        .ok_or_else(|| io::Error::other("no command"))?;
+    let mut command = Command::new(program);
+    command.args(arguments);
+    let began = sys::ticks();
+    let status = command.status()?;
+    let took = sys::ticks().wrapping_sub(began);
+    std::fs::write(file, format!("{began} {took}\n"))?;
+    Ok(if status.success() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn run(words: &[String]) -> io::Result<ExitCode> {
+    let texts: Vec<&str> = words.iter().map(String::as_str).collect();
+    match texts.as_slice() {
+        ["now"] => println!("@@ ticks {}", sys::ticks()),
+        ["nothing"] => {}
+        ["time", file, ..] => return time(file, words.get(2..).unwrap_or_default()),
+        ["disk", path] => devices::disk(path)?,
+        ["serve"] => devices::serve()?,
+        ["network", host] => devices::network(host)?,
+        ["console"] => figure("console-kib", devices::console),
+        ["disturbance"] => figure("disturbance", devices::disturbance),
+        [] => {
+            let hypervisor = std::path::Path::new("/dev/xen/privcmd").exists();
+            let second = if hypervisor { ON_A_HYPERVISOR } else { &[] };
+            for (name, run) in EVERYWHERE.iter().chain(second) {
+                figure(name, run);
+            }
         }
+        _ => return Err(io::Error::other(format!("what is {words:?}?"))),
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    run(&words).unwrap_or_else(|error| {
+        println!("@@ FAIL microbench {}: {error}", words.join(" "));
+        ExitCode::FAILURE
+    })
 }

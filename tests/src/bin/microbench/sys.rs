@@ -24,6 +24,28 @@ fn checked(result: c_int) -> io::Result<c_int> {
     }
 }
 
+/// Executes that many instructions, or one more.
+pub fn execute(instructions: u64) {
+    // SAFETY: counts a register down, two instructions at a time.
+    unsafe {
+        core::arch::asm!(
+            "2: dec {count}",
+            "jnz 2b",
+            count = inlateout(reg) instructions / 2 => _,
+            options(nomem, nostack)
+        );
+    }
+}
+
+/// Success if that many bytes were moved.
+fn all(done: isize, wanted: usize) -> io::Result<()> {
+    match usize::try_from(done) {
+        Ok(done) if done == wanted => Ok(()),
+        Ok(_) => Err(io::Error::other("fewer bytes than asked for")),
+        Err(_) => Err(io::Error::last_os_error()),
+    }
+}
+
 const PAGE: usize = 4096;
 
 /// Private anonymous pages of this process, none of them present at first.
@@ -61,6 +83,22 @@ impl Mapping {
         assert!(page * PAGE < self.length);
         // SAFETY: inside our mapping, as just asserted; nobody holds a reference into it.
         unsafe { self.start.cast::<u8>().add(page * PAGE).write_volatile(1) };
+    }
+
+    /// Writes the first bytes of it to a file.
+    pub fn write_to(&self, file: c_int, bytes: u64, offset: u64) -> io::Result<()> {
+        let length = (bytes as usize).min(self.length);
+        // SAFETY: the kernel reads our own mapping, within its length.
+        let done = unsafe { libc::pwrite(file, self.start, length, offset as libc::off_t) };
+        all(done, length)
+    }
+
+    /// Fills the first bytes of it, which must be writable, from a file.
+    pub fn read_from(&self, file: c_int, bytes: u64, offset: u64) -> io::Result<()> {
+        let length = (bytes as usize).min(self.length);
+        // SAFETY: the kernel writes to our own mapping, within its length; nobody holds a reference into it.
+        let done = unsafe { libc::pread(file, self.start, length, offset as libc::off_t) };
+        all(done, length)
     }
 
     /// Makes it writable or read-only.

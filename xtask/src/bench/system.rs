@@ -1,46 +1,28 @@
-//! `./x bench`: native Linux, stock Xen and Oxen side by side on the same emulated machine.
-//!
-//! QEMU counts instructions (`-icount shift=0`), so a nanosecond of virtual time is an executed
-//! instruction, the time stamp counter counts them too, and the figures repeat on any host.
+//! dom0 beside native Linux: the boot, single operations, sizes.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::process::ExitCode;
+use std::io::Read;
 
 use ::tests::{Initramfs, Route, System};
 use anyhow::{Context, Result, bail};
+use dom0_tools::builder::source::Source;
 
+use super::table::Figures;
 use crate::accel::Accelerator;
 use crate::gdb::Stub;
 use crate::machine::{Parts, Plan};
 use crate::qemu::{self, Guest, Seen};
-use crate::{build, cmd, paths, setup};
-
-/// What to measure.
-#[derive(clap::Args)]
-pub struct Options {
-    /// Also write the table as Markdown to this file
-    #[arg(long)]
-    markdown: Option<std::path::PathBuf>,
-    /// Only Oxen: quicker, no ratios
-    #[arg(long)]
-    oxen_only: bool,
-}
+use crate::{cmd, paths, setup};
 
 const MEMORY_MIB: u32 = 1024;
 
-/// Figures of one system by row name.
-type Figures = BTreeMap<String, u64>;
-
-const BOOT_ROWS: &[(&str, &str)] = &[
+pub const ROWS: &[(&str, &str)] = &[
     ("boot-to-dom0", "boot: entry to dom0's first instruction"),
     ("boot-to-userspace", "boot: entry to userspace"),
     (
         "dom0-to-userspace",
         "boot: dom0's first instruction to userspace",
     ),
-];
-const OPERATION_ROWS: &[(&str, &str)] = &[
     ("null-system-call", "null system call"),
     ("page-fault", "anonymous page fault"),
     ("mprotect-pair", "mprotect, twice"),
@@ -51,46 +33,12 @@ const OPERATION_ROWS: &[(&str, &str)] = &[
     ("null-hypercall", "null hypercall (privcmd)"),
     ("event-channel-to-self", "event channel to self"),
     ("timer-wake-up", "timer wake-up"),
-];
-const SIZE_ROWS: &[(&str, &str)] = &[
     ("image", "image, bytes (gzip)"),
     ("memory", "memory of the hypervisor, MiB"),
 ];
 
-/// Measures all systems and prints the table.
-pub fn run(options: &Options) -> Result<ExitCode> {
-    let packages = setup::run()?;
-    let mut systems = vec![("native", System::Linux), ("Xen 4.17", System::Xen)];
-    if options.oxen_only {
-        systems.clear();
-    }
-    if build::has_hypervisor() {
-        systems.push(("Oxen", System::Oxen));
-    }
-    let mut columns = Vec::new();
-    let mut complete = true;
-    for (name, system) in systems {
-        eprintln!("x: measuring {name}");
-        let figures = measure(&packages, system).unwrap_or_else(|error| {
-            eprintln!("x: {name}: {error:#}");
-            complete = false;
-            Figures::new()
-        });
-        columns.push((name, figures));
-    }
-    let table = render(&columns);
-    print!("{table}");
-    if let Some(path) = &options.markdown {
-        fs::write(path, table)?;
-    }
-    Ok(if complete {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
-}
-
-fn measure(packages: &setup::Packages, system: System) -> Result<Figures> {
+/// Boots one system and measures it.
+pub fn measure(packages: &setup::Packages, system: System) -> Result<Figures> {
     let parts = Parts::prepare(packages, system, Initramfs::Small)?;
     let mut plan = Plan::new(system, Route::Direct, "bench", Accelerator::Tcg);
     plan.memory = MEMORY_MIB;
@@ -157,7 +105,7 @@ fn measure(packages: &setup::Packages, system: System) -> Result<Figures> {
 }
 
 /// A TCP port that nobody uses right now.
-fn free_port() -> Result<u16> {
+pub fn free_port() -> Result<u16> {
     Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?
         .local_addr()?
         .port())
@@ -166,7 +114,7 @@ fn free_port() -> Result<u16> {
 /// QEMU's virtual clock while the machine is stopped, from two of its clocks: whole seconds from
 /// the CMOS clock (which starts at midnight), the rest from the ACPI PM timer, which counts
 /// 3.58 MHz in 24 bits.
-fn virtual_nanoseconds(guest: &Guest) -> Result<u64> {
+pub fn virtual_nanoseconds(guest: &Guest) -> Result<u64> {
     let port = |command: &str| -> Result<u64> {
         let answer = guest.monitor(command)?;
         let value = answer
@@ -245,33 +193,26 @@ fn elf_entry(elf: &std::path::Path) -> Result<u64> {
 }
 
 /// The virtual address at which a PV kernel starts: the note XEN_ELFNOTE_ENTRY of the ELF file
-/// inside the bzImage (Linux Documentation/x86/boot.rst: payload_offset and payload_length).
-fn pv_entry(kernel: &std::path::Path) -> Result<u64> {
-    let image = fs::read(kernel)?;
-    let word = |at: usize| -> Option<usize> {
-        let bytes: [u8; 4] = image.get(at..at + 4)?.try_into().ok()?;
-        usize::try_from(u32::from_le_bytes(bytes)).ok()
-    };
-    let payload = || -> Option<&[u8]> {
-        let sectors = usize::from(*image.get(0x1f1)?);
-        let start = (sectors + 1) * 512 + word(0x248)?;
-        // The last four bytes are the unpacked size, which xz would take for garbage.
-        image.get(start..start + word(0x24c)?.checked_sub(4)?)
-    };
-    let folder = paths::output();
-    let (packed, plain) = (folder.join("vmlinux.xz"), folder.join("vmlinux"));
-    fs::write(&packed, payload().context("the kernel is no bzImage")?)?;
-    cmd::run(
-        cmd::command("xz")
-            .args(["--decompress", "--force", "--keep"])
-            .arg(&packed),
-    )?;
+/// inside the bzImage.
+pub fn pv_entry(kernel: &std::path::Path) -> Result<u64> {
+    let unreadable = |error| anyhow::anyhow!("{}: {error}", kernel.display());
+    let mut image = Vec::new();
+    Source::open(kernel)
+        .map_err(|error| anyhow::anyhow!("{error}"))?
+        .reader()
+        .map_err(unreadable)?
+        .read_to_end(&mut image)
+        .map_err(unreadable)?;
+    let plain = paths::output().join(format!("vmlinux-{}", std::process::id()));
+    fs::write(&plain, image)?;
     let notes = cmd::output(
         cmd::command("readelf")
             .env("LC_ALL", "C")
             .arg("-nW")
             .arg(&plain),
-    )?;
+    );
+    fs::remove_file(&plain)?;
+    let notes = notes?;
     // "Xen 0x00000008 NT_VERSION (version) description data: c0 91 07 83 ff ff ff ff": readelf
     // calls a note of type 1 by the name that it has among GNU's.
     let entry = notes
@@ -287,68 +228,6 @@ fn pv_entry(kernel: &std::path::Path) -> Result<u64> {
         .try_fold(0u64, |value, byte| {
             Ok(value << 8 | u64::from_str_radix(byte, 16).context("note of the kernel")?)
         })
-}
-
-fn render(columns: &[(&str, Figures)]) -> String {
-    let mut text = String::from("| operation (instructions) |");
-    for (name, _) in columns {
-        text.push_str(&format!(" {name} |"));
-    }
-    let oxen = columns
-        .iter()
-        .find(|(name, _)| *name == "Oxen")
-        .map(|(_, figures)| figures);
-    let compared: Vec<_> = if oxen.is_some() {
-        vec![
-            ("Oxen/native", "native", "Oxen"),
-            ("Oxen/Xen", "Xen 4.17", "Oxen"),
-        ]
-    } else {
-        vec![("Xen/native", "native", "Xen 4.17")]
-    };
-    for (title, _, _) in &compared {
-        text.push_str(&format!(" {title} |"));
-    }
-    text.push_str("\n|---|");
-    text.push_str(&"---:|".repeat(columns.len() + compared.len()));
-    text.push('\n');
-    let value = |column: &str, row: &str| {
-        columns
-            .iter()
-            .find(|(name, _)| *name == column)
-            .and_then(|(_, figures)| figures.get(row).copied())
-    };
-    for (row, title) in BOOT_ROWS.iter().chain(OPERATION_ROWS).chain(SIZE_ROWS) {
-        text.push_str(&format!("| {title} |"));
-        for (name, _) in columns {
-            let cell = value(name, row).map_or("-".into(), grouped);
-            text.push_str(&format!(" {cell} |"));
-        }
-        for (_, below, above) in &compared {
-            let cell = match (value(above, row), value(below, row)) {
-                (Some(above), Some(below)) if below > 0 => {
-                    format!("{:.2}", above as f64 / below as f64)
-                }
-                _ => "-".into(),
-            };
-            text.push_str(&format!(" {cell} |"));
-        }
-        text.push('\n');
-    }
-    text
-}
-
-/// 1234567 as 1,234,567.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]
@@ -386,26 +265,5 @@ mod tests {
         };
         assert_eq!(header_entry(&image(1 << 16)), Some(0x20_0040));
         assert_eq!(header_entry(&image(3)), None);
-    }
-
-    #[test]
-    fn digits_are_grouped() {
-        assert_eq!(grouped(7), "7");
-        assert_eq!(grouped(1_234_567), "1,234,567");
-        assert_eq!(grouped(123_456), "123,456");
-    }
-
-    #[test]
-    fn ratios_are_to_native_and_to_xen() {
-        let column = |ticks: u64| Figures::from([("signal".to_owned(), ticks)]);
-        let table = render(&[
-            ("native", column(100)),
-            ("Xen 4.17", column(400)),
-            ("Oxen", column(200)),
-        ]);
-        assert!(
-            table.contains("| signal | 100 | 400 | 200 | 2.00 | 0.50 |"),
-            "{table}"
-        );
     }
 }

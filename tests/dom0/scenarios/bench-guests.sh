@@ -1,0 +1,144 @@
+# What guests and tools cost, in instructions. oxen.bench= chooses: guests, tools, guests+tools.
+# oxen.many= (100) and oxen.idle= (8) say how many guests there are where many are wanted: fewer are quicker.
+. /oxen/lib/guests.sh
+. /oxen/lib/bench.sh
+start_tools
+many=$(argument oxen.many)
+idle=$(argument oxen.idle)
+: "${many:=100}" "${idle:=8}"
+measures() { argument oxen.bench | tr + '\n' | grep -qx "$1"; }
+
+# Made once before anything is measured.
+check "a first one" xl create -pq "$(bare paused '')"
+check "it goes" xl destroy paused
+check "the newest domain's id" newest
+measures guests && microbench disturbance | sed 's/disturbance/disturbance-0/'
+
+# --- a small kernel, never run -----------------------------------------------------------------------------------------
+if measures tools; then
+    create=$((1 << 62)) list=$create destroy=$create
+    for n in 1 2 3; do
+        timed xl create -pqe "$(bare paused '')"
+        [ "$create" -lt "$took" ] || create=$took
+        timed xl list
+        [ "$list" -lt "$took" ] || list=$took
+        timed xl destroy paused
+        [ "$destroy" -lt "$took" ] || destroy=$took
+    done
+    figure create-paused "$create"
+    figure list-1 "$list"
+    figure destroy-paused "$destroy"
+fi
+
+# --- many ----------------------------------------------------------------------------------------------------------
+held=$(hostpages --held)
+n=0
+while [ $n -lt "$many" ]; do
+    # Ours, because it is the quicker one.
+    /oxen/bin/xl create -pqe "$(bare "tiny$n" '' 'memory = 4')" || say "FAIL tiny$n"
+    n=$((n + 1))
+done
+figure domain-memory $(((held - $(hostpages --held)) * 4096 / many))
+if measures tools; then
+    timed xl list
+    timed xl list
+    check "all are listed" [ "$(grep -c tiny /tmp/timed.out)" = "$many" ]
+    figure "list-$many" "$took"
+    figure rss-xenstored "$(resident "$(cat /run/xenstored.pid)")"
+    figure rss-xenconsoled "$(resident "$(cat /run/xenconsoled.pid)")"
+fi
+while [ $n -gt 0 ]; do
+    n=$((n - 1))
+    /oxen/bin/xl destroy "tiny$n" || say "FAIL destroy tiny$n"
+done
+check "the newest domain's id" newest
+say "$many made and gone"
+
+# --- two guests and nothing else ----------------------------------------------------------------------------------------
+if measures guests; then
+    pair 0 0
+    for name in event-round-trip grant-map-page grant-unmap-page grant-map-unmap-single grant-copy-page; do
+        figure $name "$(value client $name)"
+    done
+fi
+
+# --- a guest with a kernel ----------------------------------------------------------------------------------------------
+config=$(config main "tsc_mode = 'native'")
+# The harness sets a breakpoint at the kernel's entry.
+say "press enter: a guest's kernel comes"
+read -r go
+timed xl create -q "$config"
+say "began create-to-kernel $began"
+check "it is in its userspace" ready main
+figure create-to-userspace $(($(sed -n 's/^@@ ticks \([0-9]*\).*/\1/p' "$(log_of main)") - began))
+waiter=$(pidof xl | tr ' ' '\n' | tail -n 1)
+[ -z "$waiter" ] || figure rss-xl "$(resident "$waiter")"
+results() { grep -a '^@@' | tr -d '\r' | sed "s/^@@ bench /&$1/"; }
+if measures tools; then
+    in_guest main 'microbench console' 600 | results
+fi
+if measures guests; then
+    in_guest main microbench 600 | results domu-
+    truncate -s 16M /tmp/disk.img
+    check "a disk" xl block-attach main 'file:/tmp/disk.img,xvda,w'
+    ip link add name xenbr0 type bridge
+    ip addr add 10.9.0.1/24 dev xenbr0
+    ip link set xenbr0 up
+    check "an interface" xl network-attach main mac=00:16:3e:00:00:01 bridge=xenbr0
+    appears='for i in 1 2 3 4 5 6 7 8 9 10; do [ -e $dev ] && break; sleep 1; done'
+    in_guest main "dev=/dev/xvda; $appears; microbench disk /dev/xvda" 600 | results
+    microbench serve &
+    check "its address" in_guest main "dev=/sys/class/net/eth0; $appears; ip link set eth0 up && ip addr add 10.9.0.2/24 dev eth0 && ping -c 2 -W 10 10.9.0.1"
+    in_guest main 'microbench network 10.9.0.1' 600 | results
+    check "no disk" xl block-detach main xvda
+    check "no interface" xl network-detach main 0
+    # Whatever it still had to do.
+    sleep 10
+    microbench disturbance | sed 's/disturbance/disturbance-1/'
+    n=1
+    while [ $n -lt "$idle" ]; do
+        n=$((n + 1))
+        check "guest $n" create "idle$n"
+    done
+    sleep 10
+    microbench disturbance | sed "s/disturbance/disturbance-$idle/"
+    while [ $n -gt 1 ]; do
+        xl destroy "idle$n"
+        n=$((n - 1))
+    done
+fi
+timed xl destroy main
+figure destroy "$took"
+check "it is gone" gone main
+
+# --- guests that work without a pause ----------------------------------------------------------------------------------
+busy() {
+    second=1000000000
+    now=$(microbench now | sed 's/@@ ticks //')
+    # Time enough to make them all.
+    from=$((now + $1 * second / 2 + second))
+    n=0
+    while [ $n -lt "$1" ]; do
+        n=$((n + 1))
+        rm -f "$(log_of "busy$n")"
+        check "busy guest $n" /oxen/bin/xl create -qe "$(bare "busy$n" "role=3 from=$from until=$((from + second))" "memory = 16" "on_poweroff = 'preserve'")"
+    done
+    now=$(microbench now | sed 's/@@ ticks //')
+    check "all are there in time" [ "$now" -lt "$from" ]
+    # dom0 does nothing meanwhile.
+    sleep $(((from + second - now) / second + 1))
+    work=0
+    while [ $n -gt 0 ]; do
+        check "busy guest $n has worked" within 600 said "busy$n" work
+        work=$((work + $(value "busy$n" work)))
+        xl destroy "busy$n"
+        n=$((n - 1))
+    done
+    figure "busy-$1" $((second - work))
+}
+if measures guests; then
+    busy 1
+    busy 8
+fi
+check "all invariants hold" checker
+[ $failures = 0 ] || evidence

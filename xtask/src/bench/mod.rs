@@ -1,0 +1,193 @@
+//! `./x bench`: native Linux, stock Xen and Oxen side by side on the same emulated machine.
+//!
+//! QEMU counts instructions (`-icount shift=0`), so a nanosecond of virtual time is an executed
+//! instruction, the time stamp counter counts them too, and the figures repeat on any host.
+
+mod guests;
+mod system;
+mod table;
+
+use std::fs;
+use std::process::ExitCode;
+
+use ::tests::System;
+use anyhow::Result;
+
+use crate::{build, setup};
+use table::{Figures, Table};
+
+/// What to measure.
+#[derive(clap::Args)]
+pub struct Options {
+    /// Only these parts
+    #[arg(value_enum)]
+    parts: Vec<Part>,
+    /// Also write the tables as Markdown to this file
+    #[arg(long)]
+    markdown: Option<std::path::PathBuf>,
+    /// Only Oxen: quicker, no ratios
+    #[arg(long)]
+    oxen_only: bool,
+}
+
+/// A table.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// dom0 beside native Linux: boot, single operations, sizes
+    System,
+    /// Guests: operations in them, between them, their devices, what they cost the machine
+    Guests,
+    /// Events between two guests on two CPUs
+    Cpus,
+    /// Tools: xl's commands, a hundred domains, daemons
+    Tools,
+    /// xenstored: ours, C xenstored, oxenstored
+    Xenstore,
+}
+
+const XEN: &str = "Xen 4.17";
+const OXEN: &str = "Oxen";
+
+/// Measures and prints the tables.
+pub fn run(options: &Options) -> Result<ExitCode> {
+    let packages = setup::run()?;
+    let mut session = Session {
+        oxen_only: options.oxen_only,
+        complete: true,
+    };
+    let mut text = String::new();
+    let wanted = |part| options.parts.is_empty() || options.parts.contains(&part);
+    let mut add = |table: Table<'_>| {
+        let table = table.render();
+        println!("{table}");
+        text.push_str(&table);
+        text.push('\n');
+    };
+    if wanted(Part::System) {
+        let systems = [
+            ("native", System::Linux),
+            (XEN, System::Xen),
+            (OXEN, System::Oxen),
+        ];
+        let columns = session.columns(&systems, |system| system::measure(&packages, system));
+        add(Table {
+            title: "operation (instructions)",
+            rows: system::ROWS,
+            columns: &columns,
+            compared: &[("native", OXEN), (XEN, OXEN)],
+        });
+    }
+    let both = [(XEN, System::Xen), (OXEN, System::Oxen)];
+    let (mut guests, mut tools) = (Vec::new(), Vec::new());
+    if wanted(Part::Guests) || wanted(Part::Tools) {
+        // One boot for both tables, so that the plain `./x bench` does not do things twice.
+        let words = match (wanted(Part::Guests), wanted(Part::Tools)) {
+            (true, false) => "oxen.bench=guests",
+            (false, true) => "oxen.bench=tools",
+            _ => "oxen.bench=guests+tools",
+        };
+        guests = session.columns(&both, |system| {
+            guests::measure(&packages, &guests::Boot::guests(system, words))
+        });
+    }
+    if wanted(Part::Cpus) {
+        let pairs = session.columns(&both, |system| {
+            guests::measure(&packages, &guests::Boot::cpus(system))
+        });
+        // In the same table where both are measured.
+        for (name, figures) in pairs {
+            match guests.iter_mut().find(|(column, _)| *column == name) {
+                Some((_, all)) => all.extend(figures),
+                None => guests.push((name, figures)),
+            }
+        }
+    }
+    if wanted(Part::Guests) || wanted(Part::Cpus) {
+        add(Table {
+            title: "guests (instructions)",
+            rows: guests::ROWS,
+            columns: &guests,
+            compared: &[(XEN, OXEN)],
+        });
+    }
+    if wanted(Part::Tools) {
+        for (name, figures) in &guests {
+            let name = match *name {
+                OXEN => "stock tools on Oxen",
+                _ => "stock tools on Xen 4.17",
+            };
+            tools.push((name, figures.clone()));
+        }
+        tools.extend(
+            session.columns(&[("ours on Oxen", System::Oxen)], |system| {
+                let words = "oxen.bench=tools oxen.tools=ours";
+                guests::measure(&packages, &guests::Boot::guests(system, words))
+            }),
+        );
+        add(Table {
+            title: "tools (instructions)",
+            rows: guests::TOOL_ROWS,
+            columns: &tools,
+            compared: &[("stock tools on Oxen", "ours on Oxen")],
+        });
+    }
+    if wanted(Part::Xenstore) {
+        let all = session
+            .columns(&[(OXEN, System::Oxen)], |system| {
+                guests::measure(&packages, &guests::Boot::xenstore(system))
+            })
+            .pop()
+            .map(|(_, figures)| figures)
+            .unwrap_or_default();
+        let columns: Vec<_> = guests::DAEMONS
+            .iter()
+            .map(|(word, title)| (*title, guests::of_daemon(&all, word)))
+            .collect();
+        add(Table {
+            title: "xenstored (operations per billion instructions)",
+            rows: guests::XENSTORE_ROWS,
+            columns: &columns,
+            compared: guests::DAEMONS_COMPARED,
+        });
+    }
+    if let Some(path) = &options.markdown {
+        fs::write(path, text)?;
+    }
+    Ok(if session.complete {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// What all parts share.
+struct Session {
+    oxen_only: bool,
+    complete: bool,
+}
+
+impl Session {
+    /// Measures the systems one after the other. One that fails has an empty column.
+    fn columns<'n>(
+        &mut self,
+        systems: &[(&'n str, System)],
+        measure: impl Fn(System) -> Result<Figures>,
+    ) -> Vec<(&'n str, Figures)> {
+        let mut columns = Vec::new();
+        for (name, system) in systems {
+            if self.oxen_only && *system != System::Oxen
+                || *system == System::Oxen && !build::has_hypervisor()
+            {
+                continue;
+            }
+            eprintln!("x: measuring {name}");
+            let figures = measure(*system).unwrap_or_else(|error| {
+                eprintln!("x: {name}: {error:#}");
+                self.complete = false;
+                Figures::new()
+            });
+            columns.push((*name, figures));
+        }
+        columns
+    }
+}
