@@ -48,4 +48,4 @@ pair() {
 newest() {
     xl create -pqe "$(bare newest '' 'memory = 16')" && domid newest >/tmp/guests/last && xl destroy newest
 }
-resident() { sed -n 's/^VmRSS: *\([0-9]*\).*/\1/p' "/proc/$1/status"; }
+resident() { sed -n 's/^VmRSS:[[:space:]]*\([0-9]*\).*/\1/p' "/proc/$1/status"; }

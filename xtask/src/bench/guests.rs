@@ -97,55 +97,6 @@ pub const TOOL_ROWS: &[(&str, &str)] = &[
     ("rss-xl", "xl that waits for a guest's end, KiB resident"),
 ];
 
-/// Words for the daemons in the scenario, and headings.
-pub const DAEMONS: &[(&str, &str)] = &[
-    ("c", "C xenstored"),
-    ("ocaml", "oxenstored"),
-    ("ours", "ours"),
-];
-pub const DAEMONS_COMPARED: &[(&str, &str)] = &[("C xenstored", "ours"), ("oxenstored", "ours")];
-
-/// What `xenstore-bench` prints for a daemon.
-pub const XENSTORE_ROWS: &[(&str, &str)] = &[
-    ("read-1", "read, 1 client"),
-    ("read-10", "read, 10 clients"),
-    ("read-100", "read, 100 clients"),
-    ("write-1", "write, 1 client"),
-    ("write-10", "write, 10 clients"),
-    ("write-100", "write, 100 clients"),
-    ("transaction-1", "transaction, 1 client"),
-    ("transaction-10", "transaction, 10 clients"),
-    ("transaction-100", "transaction, 100 clients"),
-    ("contended-10", "transaction on one node, 10 clients"),
-    ("contended-100", "transaction on one node, 100 clients"),
-    (
-        "conflicts-10",
-        "conflicts per 1,000 transactions, 10 clients",
-    ),
-    (
-        "conflicts-100",
-        "conflicts per 1,000 transactions, 100 clients",
-    ),
-    ("create-1000-domains", "nodes made, 1,000 domains"),
-    ("read-among-many-1", "read among 1,000 domains"),
-    ("list-of-domains-1", "list of 1,000 domains"),
-    (
-        "transaction-among-many-10",
-        "transaction among 1,000 domains, 10 clients",
-    ),
-    ("resident-empty", "KiB resident at first"),
-    ("resident-1000-domains", "KiB resident with 1,000 domains"),
-];
-
-/// One daemon's figures.
-pub fn of_daemon(all: &Figures, word: &str) -> Figures {
-    let own = |(name, value): (&String, &u64)| {
-        let name = name.strip_prefix(word)?.strip_prefix(' ')?;
-        Some((name.to_owned(), *value))
-    };
-    all.iter().filter_map(own).collect()
-}
-
 /// A machine and a scenario.
 pub struct Boot<'a> {
     system: System,
@@ -179,15 +130,6 @@ impl<'a> Boot<'a> {
             memory: 1024,
             kernels: 0,
             ..Self::guests(system, "")
-        }
-    }
-
-    /// Daemons that keep xenstore, one after the other.
-    pub fn xenstore(system: System) -> Self {
-        Self {
-            scenario: "bench-xenstore",
-            cpus: 1,
-            ..Self::cpus(system)
         }
     }
 }
@@ -250,9 +192,6 @@ pub fn measure(packages: &Packages, boot: &Boot<'_>) -> Result<Figures> {
             ["@@", "bench", name, value] => {
                 figures.insert((*name).to_owned(), number(value)?);
             }
-            ["@@", "store", daemon, name, value] => {
-                figures.insert(format!("{daemon} {name}"), number(value)?);
-            }
             ["@@", "began", name, ticks] => {
                 if let Some(entry) = entries.next() {
                     figures.insert((*name).to_owned(), entry.saturating_sub(number(ticks)?));
@@ -262,19 +201,4 @@ pub fn measure(packages: &Packages, boot: &Boot<'_>) -> Result<Figures> {
         }
     }
     Ok(figures)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_daemons_figures_lose_its_word() {
-        let all = Figures::from([("c read-1".to_owned(), 5), ("ours read-1".to_owned(), 7)]);
-        assert_eq!(
-            of_daemon(&all, "c"),
-            Figures::from([("read-1".to_owned(), 5)])
-        );
-        assert!(of_daemon(&all, "ocaml").is_empty());
-    }
 }

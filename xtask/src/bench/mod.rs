@@ -28,6 +28,12 @@ pub struct Options {
     /// Only Oxen: quicker, no ratios
     #[arg(long)]
     oxen_only: bool,
+    /// Only stock Xen
+    #[arg(long, conflicts_with = "oxen_only")]
+    xen_only: bool,
+    /// Further words of dom0's command line: `oxen.many=10 oxen.idle=2` for fewer guests
+    #[arg(long, default_value = "")]
+    words: String,
 }
 
 /// A table.
@@ -41,8 +47,6 @@ enum Part {
     Cpus,
     /// Tools: xl's commands, a hundred domains, daemons
     Tools,
-    /// xenstored: ours, C xenstored, oxenstored
-    Xenstore,
 }
 
 const XEN: &str = "Xen 4.17";
@@ -52,7 +56,11 @@ const OXEN: &str = "Oxen";
 pub fn run(options: &Options) -> Result<ExitCode> {
     let packages = setup::run()?;
     let mut session = Session {
-        oxen_only: options.oxen_only,
+        only: match (options.oxen_only, options.xen_only) {
+            (true, _) => Some(System::Oxen),
+            (_, true) => Some(System::Xen),
+            _ => None,
+        },
         complete: true,
     };
     let mut text = String::new();
@@ -81,13 +89,14 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let (mut guests, mut tools) = (Vec::new(), Vec::new());
     if wanted(Part::Guests) || wanted(Part::Tools) {
         // One boot for both tables, so that the plain `./x bench` does not do things twice.
-        let words = match (wanted(Part::Guests), wanted(Part::Tools)) {
-            (true, false) => "oxen.bench=guests",
-            (false, true) => "oxen.bench=tools",
-            _ => "oxen.bench=guests+tools",
+        let chosen = match (wanted(Part::Guests), wanted(Part::Tools)) {
+            (true, false) => "guests",
+            (false, true) => "tools",
+            _ => "guests+tools",
         };
+        let words = format!("oxen.bench={chosen} {}", options.words);
         guests = session.columns(&both, |system| {
-            guests::measure(&packages, &guests::Boot::guests(system, words))
+            guests::measure(&packages, &guests::Boot::guests(system, &words))
         });
     }
     if wanted(Part::Cpus) {
@@ -120,8 +129,8 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         }
         tools.extend(
             session.columns(&[("ours on Oxen", System::Oxen)], |system| {
-                let words = "oxen.bench=tools oxen.tools=ours";
-                guests::measure(&packages, &guests::Boot::guests(system, words))
+                let words = format!("oxen.bench=tools oxen.tools=ours {}", options.words);
+                guests::measure(&packages, &guests::Boot::guests(system, &words))
             }),
         );
         add(Table {
@@ -129,25 +138,6 @@ pub fn run(options: &Options) -> Result<ExitCode> {
             rows: guests::TOOL_ROWS,
             columns: &tools,
             compared: &[("stock tools on Oxen", "ours on Oxen")],
-        });
-    }
-    if wanted(Part::Xenstore) {
-        let all = session
-            .columns(&[(OXEN, System::Oxen)], |system| {
-                guests::measure(&packages, &guests::Boot::xenstore(system))
-            })
-            .pop()
-            .map(|(_, figures)| figures)
-            .unwrap_or_default();
-        let columns: Vec<_> = guests::DAEMONS
-            .iter()
-            .map(|(word, title)| (*title, guests::of_daemon(&all, word)))
-            .collect();
-        add(Table {
-            title: "xenstored (operations per billion instructions)",
-            rows: guests::XENSTORE_ROWS,
-            columns: &columns,
-            compared: guests::DAEMONS_COMPARED,
         });
     }
     if let Some(path) = &options.markdown {
@@ -162,7 +152,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
 
 /// What all parts share.
 struct Session {
-    oxen_only: bool,
+    only: Option<System>,
     complete: bool,
 }
 
@@ -175,7 +165,7 @@ impl Session {
     ) -> Vec<(&'n str, Figures)> {
         let mut columns = Vec::new();
         for (name, system) in systems {
-            if self.oxen_only && *system != System::Oxen
+            if self.only.is_some_and(|only| only != *system)
                 || *system == System::Oxen && !build::has_hypervisor()
             {
                 continue;

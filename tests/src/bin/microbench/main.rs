@@ -181,7 +181,8 @@ fn run(words: &[String]) -> io::Result<ExitCode> {
         ["console"] => figure("console-kib", devices::console),
         ["disturbance"] => figure("disturbance", devices::disturbance),
         [] => {
-            let hypervisor = std::path::Path::new("/dev/xen/privcmd").exists();
+            // dom0's; guests have the one without the other.
+            let hypervisor = std::path::Path::new("/dev/xen/evtchn").exists();
             let second = if hypervisor { ON_A_HYPERVISOR } else { &[] };
             for (name, run) in EVERYWHERE.iter().chain(second) {
                 figure(name, run);
