@@ -62,14 +62,24 @@ struct FreeObject {
     next: *mut FreeObject,
 }
 
-/// The slabs of one class that have room, last used first.
-struct Class(*mut Slab);
+/// The slabs of one class that have room, last used first, and how many objects of the class are in use.
+struct Class {
+    first: *mut Slab,
+    used: u64,
+}
 // SAFETY: the list owns the slabs it links and the free objects in them.
 unsafe impl Send for Class {}
 
-static LISTS: [SpinLock<Class>; CLASSES] = [const { SpinLock::new(Class(null_mut())) }; CLASSES];
+static LISTS: [SpinLock<Class>; CLASSES] = [const { SpinLock::new(Class::new()) }; CLASSES];
 
 impl Class {
+    const fn new() -> Self {
+        Self {
+            first: null_mut(),
+            used: 0,
+        }
+    }
+
     /// Makes a slab of a fresh run.
     ///
     /// # Safety
@@ -100,7 +110,7 @@ impl Class {
 
     /// An object of the first slab with room; null when there is none.
     fn take(&mut self) -> *mut u8 {
-        let slab = self.0;
+        let slab = self.first;
         if slab.is_null() {
             return null_mut();
         }
@@ -112,6 +122,7 @@ impl Class {
             if (*slab).free.is_null() {
                 self.unlink(slab);
             }
+            self.used += 1;
             object.cast()
         }
     }
@@ -124,6 +135,7 @@ impl Class {
         let run = object.map_addr(|address| address & !(bytes - 1));
         let slab = run.cast::<Slab>();
         let object = object.cast::<FreeObject>();
+        self.used -= 1;
         // SAFETY: slabs are aligned to their length, so the header is there; the object is ours again.
         unsafe {
             let was_full = (*slab).free.is_null();
@@ -147,12 +159,12 @@ impl Class {
         // SAFETY: both are slabs of this class, under its lock.
         unsafe {
             (*slab).previous = null_mut();
-            (*slab).next = self.0;
-            if !self.0.is_null() {
-                (*self.0).previous = slab;
+            (*slab).next = self.first;
+            if !self.first.is_null() {
+                (*self.first).previous = slab;
             }
         }
-        self.0 = slab;
+        self.first = slab;
     }
 
     /// # Safety
@@ -162,7 +174,7 @@ impl Class {
         unsafe {
             let (previous, next) = ((*slab).previous, (*slab).next);
             if previous.is_null() {
-                self.0 = next;
+                self.first = next;
             } else {
                 (*previous).next = next;
             }
@@ -186,6 +198,11 @@ pub fn pages_in_use() -> u64 {
 /// Bytes of the early pool, which is part of the image, and how many of them are taken.
 pub fn early_pool() -> (usize, usize) {
     (EARLY, EARLY_USED.load(Ordering::Relaxed))
+}
+
+/// Objects in slabs that are in use. Larger ones are page runs, which show in [`pages_in_use`].
+pub fn objects_in_use() -> u64 {
+    LISTS.iter().map(|list| list.lock().used).sum()
 }
 
 fn early_run(bytes: usize) -> *mut u8 {
@@ -324,7 +341,7 @@ mod tests {
         for class in 0..CLASSES {
             let (size, bytes) = (16usize << class, PAGE_BYTES << slab_order(class));
             let layout = Layout::from_size_align(bytes, bytes).unwrap();
-            let (mut list, mut runs, mut live) = (Class(null_mut()), 0, Vec::new());
+            let (mut list, mut runs, mut live) = (Class::new(), 0, Vec::new());
             let mut random = 0x1234_5678_9abc_def1u64;
             for round in 0..4000 {
                 random ^= random << 13;
@@ -355,6 +372,7 @@ mod tests {
                 let room = bytes / size - size_of::<Slab>().div_ceil(size);
                 assert!(runs * room >= live.len());
             }
+            assert_eq!(list.used, live.len() as u64);
             let mut all: Vec<usize> = live.iter().map(|object| *object as usize).collect();
             all.sort_unstable();
             assert!(all.windows(2).all(|pair| pair[1] - pair[0] >= size));
@@ -367,14 +385,15 @@ mod tests {
                 }
             }
             assert_eq!(runs, 0);
-            assert!(list.0.is_null());
+            assert!(list.first.is_null());
+            assert_eq!(list.used, 0);
         }
     }
 
     #[test]
     fn a_slab_of_the_early_pool_stays() {
         let layout = Layout::from_size_align(PAGE_BYTES, PAGE_BYTES).unwrap();
-        let mut list = Class(null_mut());
+        let mut list = Class::new();
         // SAFETY: as above; the object came from this list.
         unsafe {
             let run = alloc(layout);

@@ -12,6 +12,8 @@
 //! All other vCPUs are paused meanwhile; what they may still be doing on their way out shows as a finding of one round
 //! and not of the next, and is dropped.
 
+pub mod holdings;
+
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;

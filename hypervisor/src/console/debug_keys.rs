@@ -43,6 +43,11 @@ const KEYS: &[Key] = &[
         act: interrupts,
     },
     Key {
+        key: b'k',
+        does: "count what is held for domains",
+        act: crate::audit::holdings::report,
+    },
+    Key {
         key: b'm',
         does: "memory",
         act: memory,

@@ -19,6 +19,11 @@ pub fn stored(domain: &Domain, mut f: impl FnMut(Mfn)) {
     }
 }
 
+/// How many ports are bound.
+pub fn ports(domain: &Domain) -> u64 {
+    domain.events.table.lock().active.into()
+}
+
 /// The far end of an interdomain port, as both ends must see it.
 fn far_end(
     domain: &Arc<Domain>,

@@ -7,8 +7,9 @@ use alloc::sync::Arc;
 use core::fmt;
 
 use arch::addr::Mfn;
+use arch::sync::SpinLock;
 
-use super::entry::Pin;
+use super::entry::{Active, Pin};
 use super::maptrack::Mapping;
 use crate::domain::{Domain, DomainId};
 use crate::host::host;
@@ -44,6 +45,20 @@ pub fn for_each_mapping(domain: &Domain, mut f: impl FnMut(Mapped)) {
             read_only: mapping.read_only,
         });
     });
+}
+
+/// How many of the domain's grants somebody uses.
+pub fn grants_in_use(domain: &Domain) -> u64 {
+    let table = domain.grants.table.read();
+    let pinned = |active: &&SpinLock<Active>| !active.lock().pin.is_zero();
+    table.active.iter().flatten().filter(pinned).count() as u64
+}
+
+/// How many mappings of others' grants it has.
+pub fn mappings(domain: &Domain) -> u64 {
+    let mut count = 0;
+    each(domain, |_, _| count += 1);
+    count
 }
 
 fn each(domain: &Domain, mut f: impl FnMut(u32, &Mapping)) {

@@ -29,7 +29,7 @@ use arch::sync::{Once, SpinGuard, SpinLock};
 
 pub use physdev::do_physdev_op;
 pub use pirq::{
-    DomainIrqs, bind_pirq, follow, is_bound_to, set_affinity, stored, teardown, unbind_pirq,
+    DomainIrqs, bind_pirq, follow, is_bound_to, pirqs, set_affinity, stored, teardown, unbind_pirq,
 };
 
 use crate::host::host;

@@ -311,6 +311,11 @@ pub fn bind_pirq(domain: &Domain, pirq: u32, port: u32, _flags: u32) -> Result<(
     Ok(())
 }
 
+/// How many pirqs the domain has.
+pub fn pirqs(domain: &Domain) -> u64 {
+    domain.irqs.0.lock().pirqs.len() as u64
+}
+
 /// The page of the domain's in which it sees which pirqs want an end of interrupt; held as writable memory. For audits.
 pub fn stored(domain: &Domain) -> Option<arch::addr::Mfn> {
     domain.irqs.0.lock().eoi_map.as_ref().map(TypedRef::mfn)

@@ -49,6 +49,11 @@ impl<T> Heap<T> {
         self.order.is_empty()
     }
 
+    /// What is armed, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.slots.iter().filter_map(|slot| slot.payload.as_ref())
+    }
+
     /// The earliest deadline.
     pub fn next(&self) -> Option<u64> {
         self.order.first().map(|&slot| self.deadline(slot))

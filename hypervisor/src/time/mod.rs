@@ -190,6 +190,15 @@ pub fn cancel(handle: Handle) -> bool {
         .is_some_and(|cpu| cpu.heap.lock().remove(handle.key).is_some())
 }
 
+/// How many armed timers are such, on all pCPUs.
+pub fn count(mut such: impl FnMut(&Timer) -> bool) -> u64 {
+    let mut count = 0;
+    for cpu in host().time.cpus.iter().filter_map(Once::get) {
+        count += cpu.heap.lock().iter().filter(|timer| such(timer)).count() as u64;
+    }
+    count
+}
+
 /// Runs this pCPU's expired timers; on [`work::TIMER`].
 pub fn run_expired(cpu: &PerCpu) {
     cpu.timers.run_expired(now());

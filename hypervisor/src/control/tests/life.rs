@@ -14,6 +14,7 @@ use hypercall_abi::xen::{DomId, MmuUpdate, MmuextOp, MmuextOpArg, Virq};
 use hypercall_abi::{Errno, GuestHandle};
 
 use super::machine::*;
+use crate::audit::holdings::Holdings;
 use crate::control::do_domctl;
 use crate::domain::vcpu::VcpuInfoSlot;
 use crate::domain::{Context, Domain, DomainId, destroy};
@@ -24,6 +25,7 @@ use crate::host::host;
 use crate::mm::{self, AllocFlags, PageType};
 use crate::preempt::Budget;
 use crate::sched::do_sched_op;
+use crate::time::{self, VcpuTimer};
 
 /// What `xl create` asks for a PV guest.
 fn plain() -> DomctlCreatedomain {
@@ -267,7 +269,7 @@ fn ids_are_those_wanted_or_the_next_free_ones() {
 #[test]
 fn nothing_is_left_of_a_domain() {
     let m = Machine::new();
-    let free = host().mm.free_pages();
+    let before = Holdings::now();
     for round in 0..3 {
         let domain = create(&m);
         let (l4, data) = address_space(&domain);
@@ -280,6 +282,22 @@ fn nothing_is_left_of_a_domain() {
         assert!(domain.vcpus()[0].initialised.load(Ordering::Acquire));
         host().mm.claim(&domain, 200).expect("free");
         grant_table::grant_frame(&domain, 3).expect("within its limit");
+        event_channel::alloc_for_hypervisor(&domain, 0, DomainId::DOM0).expect("a port");
+        time::vcpu_timer::set(&domain.vcpus()[0], VcpuTimer::Singleshot, 1 << 60);
+        let meanwhile = Holdings::now();
+        let more = Holdings {
+            domains: before.domains + 1,
+            vcpus: before.vcpus + 2,
+            pages: before.pages + domain.mem.tot_pages(),
+            claimed: before.claimed + 200 - domain.mem.tot_pages(),
+            ports: before.ports + 1,
+            grant_frames: before.grant_frames + 4,
+            timers: before.timers + 1,
+            free: meanwhile.free,
+            ..before
+        };
+        assert_eq!(meanwhile, more);
+        assert!(meanwhile.free < before.free);
         if round == 2 {
             // With a budget of one unit: every stop there is (xsa_410_teardown_is_preemptible below counts them).
             while !destroy::destroy(&domain, &Budget::with_units(1)) {}
@@ -300,8 +318,7 @@ fn nothing_is_left_of_a_domain() {
         assert_eq!(domain.mem.tot_pages(), 0);
         assert!(mm::get_page(data, domain.id).is_err());
         drop(domain);
-        assert_eq!(host().mm.free_pages(), free, "round {round}");
-        assert_eq!(host().mm.buddy.statistics().claimed, 0);
+        assert_eq!(Holdings::now(), before, "round {round}");
     }
 }
 
