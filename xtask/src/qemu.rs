@@ -45,6 +45,8 @@ pub struct Guest {
     sockets: PathBuf,
     /// How much of the console `wait` has already passed by.
     passed: usize,
+    /// CPU time that it has used, as last looked at.
+    used: Duration,
 }
 
 #[derive(Default)]
@@ -114,6 +116,7 @@ impl Guest {
             folder,
             sockets,
             passed: 0,
+            used: Duration::ZERO,
         })
     }
 
@@ -187,8 +190,10 @@ impl Guest {
             if now != length {
                 (length, since, busy_since) = (now, Instant::now(), self.busy());
             }
-            let (busy, idle) = (self.busy().saturating_sub(busy_since), since.elapsed());
+            self.used = self.busy().max(self.used);
+            let (busy, idle) = (self.used.saturating_sub(busy_since), since.elapsed());
             if busy > patience.busy || idle > patience.idle {
+                self.leave_registers();
                 bail!(
                     "no progress for {} s ({} s of CPU time); last line: {}",
                     idle.as_secs(),
@@ -200,13 +205,31 @@ impl Guest {
         }
     }
 
+    /// Writes beside the log where each CPU is, three times, so that what stands still can be told from what spins.
+    fn leave_registers(&self) {
+        let looks: Vec<String> = (0..3)
+            .map(|_| {
+                thread::sleep(Duration::from_secs(1));
+                self.monitor("info registers -a")
+                    .unwrap_or_else(|error| format!("{error:#}\n"))
+            })
+            .collect();
+        // It is for people; the failure is told without it.
+        let _ = fs::write(self.folder.join("registers"), looks.join("\n----\n"));
+    }
+
     /// Waits for the end of the machine.
     pub fn wait_end(&mut self, patience: Patience) -> Result<ExitStatus> {
         self.wait("", patience)?;
         Ok(self.child.wait()?)
     }
 
-    /// CPU time that QEMU has used, all threads.
+    /// CPU time that the machine had used when it was last waited for.
+    pub fn used(&self) -> Duration {
+        self.used
+    }
+
+    /// CPU time that QEMU has used, all threads; zero when it has ended.
     fn busy(&self) -> Duration {
         let stat =
             fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();

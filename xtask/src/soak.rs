@@ -34,13 +34,10 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let mut tally = Tally::default();
     for number in 1..=options.count {
         let began = Instant::now();
-        let outcome = system_test::run_case(&packages, case, accelerator);
+        let (outcome, used) = system_test::run_case(&packages, case, accelerator);
         let failed = outcome.is_err();
-        tally.check(
-            &format!("boot {number} of {}", options.count),
-            outcome,
-            began,
-        );
+        let name = format!("boot {number} of {}", options.count);
+        tally.check_using(&name, outcome, began, used);
         if failed && !options.keep_going {
             break;
         }

@@ -1,7 +1,7 @@
 //! Running the table of system tests and judging the console of each boot.
 
 use std::fs;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ::tests::{Action, Case, End, Input, Kernel, TABLE, When};
 use anyhow::{Context, Result, bail};
@@ -39,8 +39,8 @@ pub fn run(packages: &Packages, filters: &[String], tally: &mut Tally) -> Result
     };
     for case in TABLE.iter().filter(wanted) {
         let began = Instant::now();
-        let outcome = run_case(packages, case, accelerator);
-        tally.check(&format!("system {}", case.name), outcome, began);
+        let (outcome, used) = run_case(packages, case, accelerator);
+        tally.check_using(&format!("system {}", case.name), outcome, began, used);
     }
     Ok(())
 }
@@ -82,15 +82,28 @@ fn plan_of(case: &Case, accelerator: Accelerator) -> Plan {
     plan
 }
 
-/// One boot of one case.
-pub fn run_case(packages: &Packages, case: &Case, accelerator: Accelerator) -> Result<()> {
+/// One boot of one case; how it ended and the CPU time that the machine took.
+pub fn run_case(
+    packages: &Packages,
+    case: &Case,
+    accelerator: Accelerator,
+) -> (Result<()>, Duration) {
+    let mut guest = match start(packages, case, accelerator) {
+        Ok(guest) => guest,
+        Err(error) => return (Err(error), Duration::ZERO),
+    };
+    let outcome = watch(&mut guest, case);
+    let log = guest.folder().join("serial.log");
+    let outcome = outcome.map_err(|error| error.context(format!("see {}", log.display())));
+    (outcome, guest.used())
+}
+
+/// Builds what the case needs and switches the machine on.
+fn start(packages: &Packages, case: &Case, accelerator: Accelerator) -> Result<Guest> {
     let mut parts = Parts::prepare(packages, case.system, case.initramfs)?;
     replace_kernel(&mut parts, case.kernel)?;
     let plan = plan_of(case, accelerator);
-    let mut guest = Guest::start(&plan, &parts, case.name)?;
-    let outcome = watch(&mut guest, case);
-    let log = guest.folder().join("serial.log");
-    outcome.map_err(|error| error.context(format!("see {}", log.display())))
+    Guest::start(&plan, &parts, case.name)
 }
 
 fn watch(guest: &mut Guest, case: &Case) -> Result<()> {

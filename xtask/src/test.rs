@@ -34,15 +34,28 @@ pub struct Tally {
 impl Tally {
     /// Counts one check and says how it ended.
     pub fn check(&mut self, name: &str, outcome: Result<()>, began: Instant) {
-        let seconds = began.elapsed().as_secs_f32();
+        self.count(
+            name,
+            outcome,
+            format!("{:.1} s", began.elapsed().as_secs_f32()),
+        );
+    }
+
+    /// The same for what took CPU time of its own.
+    pub fn check_using(&mut self, name: &str, outcome: Result<()>, began: Instant, cpu: Duration) {
+        let (wall, cpu) = (began.elapsed().as_secs_f32(), cpu.as_secs_f32());
+        self.count(name, outcome, format!("{wall:.1} s, CPU {cpu:.1} s"));
+    }
+
+    fn count(&mut self, name: &str, outcome: Result<()>, time: String) {
         match outcome {
             Ok(()) => {
                 self.passed += 1;
-                println!("ok      {name} ({seconds:.1} s)");
+                println!("ok      {name} ({time})");
             }
             Err(why) => {
                 self.failed += 1;
-                println!("FAILED  {name} ({seconds:.1} s): {why:#}");
+                println!("FAILED  {name} ({time}): {why:#}");
             }
         }
     }
