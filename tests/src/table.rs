@@ -383,6 +383,17 @@ pub const TABLE: &[Case] = &[
         ..XEN_GUESTS
     },
     Case {
+        name: "xen-guest-lives",
+        scenario: "guest-lives",
+        hypervisor_args: "guest_loglvl=none",
+        ..XEN_GUESTS
+    },
+    Case {
+        name: "xen-guest-deaths",
+        scenario: "guest-deaths",
+        ..XEN_GUESTS
+    },
+    Case {
         name: "xen-guest-fuzz",
         scenario: "guest-fuzz",
         hypervisor_args: "guest_loglvl=none",
@@ -440,6 +451,7 @@ pub const TABLE: &[Case] = &[
         scenario: "guest-tsc",
         ..GUESTS
     },
+    // Eight at once, 200 lives, 100 deaths: nothing may be left of any of them.
     Case {
         name: "oxen-guest-many",
         scenario: "guest-many",
@@ -447,10 +459,30 @@ pub const TABLE: &[Case] = &[
         ..GUESTS
     },
     Case {
+        name: "oxen-guest-lives",
+        when: When::Always,
+        scenario: "guest-lives",
+        hypervisor_args: "guest_loglvl=none",
+        ..GUESTS
+    },
+    Case {
+        name: "oxen-guest-deaths",
+        scenario: "guest-deaths",
+        ..GUESTS
+    },
+    Case {
         name: "oxen-guest-fuzz",
         when: When::Always,
         scenario: "guest-fuzz",
         hypervisor_args: "guest_loglvl=none",
+        ..GUESTS
+    },
+    // An hour of it.
+    Case {
+        name: "oxen-long-fuzz",
+        scenario: "guest-fuzz",
+        hypervisor_args: "guest_loglvl=none",
+        kernel_args: "oxen.seconds=3600",
         ..GUESTS
     },
     Case {

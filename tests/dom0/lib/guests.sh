@@ -3,6 +3,7 @@
 # Words of dom0's kernel command line choose whose tools run (`stock`, the default, or `ours`):
 #   oxen.xl=  oxen.xenstored=  oxen.xenconsoled=   and oxen.tools= for all three at once
 #   oxen.guest.kernel=cloud|stock                  the guests' kernel
+#   oxen.guest.memory=N                            their memory in MiB
 files=/oxen/guest
 logs=/var/log/xen/console
 whose() {
@@ -21,6 +22,7 @@ tool() {
 }
 kernel=$files/$(argument oxen.guest.kernel)
 [ -f "$kernel" ] || kernel=$files/cloud
+memory=$(argument oxen.guest.memory)
 
 # Waits up to $1 seconds until a command succeeds.
 within() {
@@ -81,9 +83,26 @@ config() {
         echo "ramdisk = '$files/initrd'"
         # Panics must be seen and end the guest.
         echo "cmdline = 'console=hvc0 loglevel=4 panic=-1 $(cat /tmp/guests/extra 2>/dev/null)'"
-        echo "memory = 128"
+        echo "memory = ${memory:-128}"
         echo "vcpus = 1"
         echo "on_crash = 'preserve'"
+        for line in "$@"; do
+            echo "$line"
+        done
+    } >"/tmp/guests/$guest.cfg"
+    echo "/tmp/guests/$guest.cfg"
+}
+
+# hostile NAME SEED ROUNDS [LINE...]: the same for a guest that attacks (tests/fuzz-guest).
+hostile() {
+    guest=$1
+    {
+        echo "name = '$guest'"
+        echo "kernel = '$files/fuzz'"
+        echo "cmdline = 'seed=$2 rounds=$3'"
+        echo "memory = 32"
+        echo "vcpus = 2"
+        shift 3
         for line in "$@"; do
             echo "$line"
         done
@@ -167,6 +186,44 @@ nothing_left() {
     within "${1:-60}" as_remembered || { diff /tmp/things /tmp/things.now; return 1; }
 }
 as_remembered() { things >/tmp/things.now && cmp -s /tmp/things /tmp/things.now; }
+# Everything that must be exactly as it was when guests are gone: dom0's ports, back ends and loop devices, the store,
+# processes, and what Oxen holds (debug key k), each domain's pages and free ones among it.
+counts() {
+    echo "ports of dom0: $(lsevtchn 0 | wc -l)"
+    echo "back ends: $(ls /sys/bus/xen-backend/devices | wc -l)"
+    echo "loop devices: $(losetup -a | wc -l)"
+    echo "nodes in the store: $(xenstore-ls -f | wc -l)"
+    echo "processes of xl: $(pgrep -x xl | wc -l)"
+    echo "domains: $(xl list | tail -n +2 | wc -l)"
+    is_oxen && xl debug-keys k && xl dmesg | sed -n 's/.*held: //p' | tail -n 1 | tr ';' '\n'
+    return 0
+}
+# They are what they were in the file $1, once they stand still: back ends and pages go after their guest.
+unchanged() {
+    within 30 same_counts "$1" || { diff "$1" /tmp/counts.now; return 1; }
+    # Xen's own heap keeps a page or two.
+    is_oxen || back "$(cat "$1.pages")"
+}
+same_counts() { counts >/tmp/counts.now && cmp -s "$1" /tmp/counts.now; }
+# Writes them to the file $1.
+count_all() {
+    free_pages >"$1.pages"
+    counts >"$1"
+    tr '\n' ';' <"$1"
+}
+# What dom0 and the hypervisor make once and keep for later guests is made before anything is counted: $1 small guests at
+# once are the most of it (dom0's ports, handles for grants), and an ordinary one.
+first_ones() {
+    for i in $(seq "$1"); do
+        xl create -pq "$(hostile "first$i" "$i" 1)" || return 1
+    done
+    create first || return 1
+    for i in "" $(seq "$1"); do
+        xl destroy "first$i"
+        gone "first$i" || return 1
+    done
+}
+
 # Oxen's debug key f recomputes every count and binding; Xen has nothing like it.
 is_oxen() { [ -e /run/tools/on-oxen ]; }
 checker() {

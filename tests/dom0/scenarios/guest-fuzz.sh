@@ -10,19 +10,7 @@ rounds=$(argument oxen.rounds)
 seconds=$(argument oxen.seconds)
 : "${seeds:=3}" "${seed:=1}" "${rounds:=20000}" "${seconds:=0}"
 
-fuzzer() {
-    {
-        echo "name = '$1'"
-        echo "kernel = '$files/fuzz'"
-        echo "cmdline = 'seed=$2 rounds=$rounds'"
-        echo "memory = 32"
-        echo "vcpus = 2"
-        echo "on_crash = 'destroy'"
-        echo "on_reboot = 'destroy'"
-        echo "on_watchdog = 'destroy'"
-    } >"/tmp/guests/$1.cfg"
-    echo "/tmp/guests/$1.cfg"
-}
+fuzzer() { hostile "$1" "$2" "$rounds" "on_crash = 'destroy'" "on_reboot = 'destroy'" "on_watchdog = 'destroy'"; }
 
 check "create the guest that must not notice" create innocent
 # Made once before anything is counted.
