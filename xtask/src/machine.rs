@@ -30,7 +30,10 @@ impl Parts {
                 let elf = crate::paths::output().join("xen.elf");
                 fs::create_dir_all(crate::paths::output())?;
                 let plain = cmd::command("gzip").arg("-dc").arg(&gz).output()?;
-                fs::write(&elf, plain.stdout)?;
+                // Another machine may be about to load it.
+                let partial = elf.with_extension("partial");
+                fs::write(&partial, plain.stdout)?;
+                fs::rename(&partial, &elf)?;
                 Some((elf, gz))
             }
             System::Oxen => {

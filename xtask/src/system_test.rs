@@ -1,6 +1,9 @@
 //! Running the table of system tests and judging the console of each boot.
 
 use std::fs;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use ::tests::{Action, Case, End, Input, Kernel, TABLE, When};
@@ -37,12 +40,107 @@ pub fn run(packages: &Packages, filters: &[String], tally: &mut Tally) -> Result
             .iter()
             .any(|filter| case.name.starts_with(filter.as_str())),
     };
-    for case in TABLE.iter().filter(wanted) {
-        let began = Instant::now();
-        let (outcome, used) = run_case(packages, case, accelerator);
-        tally.check_using(&format!("system {}", case.name), outcome, began, used);
-    }
+    let cases: Vec<&Case> = TABLE.iter().filter(wanted).collect();
+    let cpus = thread::available_parallelism().map_or(1, usize::from);
+    let places = Places::new(cpus.min(SIDE_BY_SIDE), memory()? / 4 * 3);
+    let next = AtomicUsize::new(0);
+    let (sender, ended) = mpsc::channel();
+    thread::scope(|scope| {
+        for _ in 0..places.most {
+            let (sender, next, places, cases) = (sender.clone(), &next, &places, &cases);
+            scope.spawn(move || {
+                while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let _place = places.take(u64::from(case.memory));
+                    let began = Instant::now();
+                    let (outcome, used) = run_case(packages, case, accelerator);
+                    let _ = sender.send((case, outcome, used, began));
+                }
+            });
+        }
+        drop(sender);
+        for (case, outcome, used, began) in ended {
+            let name = format!("system {}", case.name);
+            tally.check_using(&name, outcome, began, used);
+        }
+    });
     Ok(())
+}
+
+/// So many machines at most run at the same time, on a host with as many CPUs: a row seldom keeps more than one busy.
+const SIDE_BY_SIDE: usize = 2;
+
+/// Memory of the host, MiB.
+fn memory() -> Result<u64> {
+    let text = fs::read_to_string("/proc/meminfo")?;
+    let line = text.lines().find(|line| line.starts_with("MemTotal:"));
+    let kibibytes = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+    Ok(kibibytes.context("/proc/meminfo has no MemTotal")? >> 10)
+}
+
+/// Room for machines that run at the same time.
+struct Places {
+    /// Machines.
+    most: usize,
+    /// Memory of all of them, MiB.
+    memory: u64,
+    taken: Mutex<Taken>,
+    freed: Condvar,
+}
+
+#[derive(Default)]
+struct Taken {
+    machines: usize,
+    memory: u64,
+}
+
+/// A place in use.
+struct Place<'a> {
+    places: &'a Places,
+    memory: u64,
+}
+
+impl Places {
+    fn new(most: usize, memory: u64) -> Self {
+        Self {
+            most,
+            memory,
+            taken: Mutex::default(),
+            freed: Condvar::new(),
+        }
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until there is room for one more with so much memory; alone it always has room.
+    fn take(&self, memory: u64) -> Place<'_> {
+        let full = |taken: &mut Taken| {
+            taken.machines > 0
+                && (taken.machines >= self.most || taken.memory + memory > self.memory)
+        };
+        let mut taken = self
+            .freed
+            .wait_while(self.taken(), full)
+            .unwrap_or_else(PoisonError::into_inner);
+        taken.machines += 1;
+        taken.memory += memory;
+        drop(taken);
+        Place {
+            places: self,
+            memory,
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut taken = self.places.taken();
+        taken.machines -= 1;
+        taken.memory -= self.memory;
+        drop(taken);
+        self.places.freed.notify_all();
+    }
 }
 
 /// Puts what the case demands in the place of the stock kernel.
@@ -98,8 +196,10 @@ pub fn run_case(
     (outcome, guest.used())
 }
 
-/// Builds what the case needs and switches the machine on.
+/// Builds what the case needs and switches the machine on. One at a time, because they share what is built.
 fn start(packages: &Packages, case: &Case, accelerator: Accelerator) -> Result<Guest> {
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut parts = Parts::prepare(packages, case.system, case.initramfs)?;
     replace_kernel(&mut parts, case.kernel)?;
     let plan = plan_of(case, accelerator);
@@ -174,6 +274,33 @@ mod tests {
             expect: &["@@ cpus 2"],
             ..::tests::BASE
         }
+    }
+
+    #[test]
+    fn machines_run_side_by_side_where_there_is_room_and_alone_where_not() {
+        let places = Places::new(2, 3000);
+        let seen = Mutex::new((0, Vec::new()));
+        thread::scope(|scope| {
+            for memory in [1000, 1500, 2000, 5000, 1000, 500] {
+                let (places, seen) = (&places, &seen);
+                scope.spawn(move || {
+                    let _place = places.take(memory);
+                    let taken = places.taken();
+                    let together = (taken.machines, taken.memory);
+                    drop(taken);
+                    seen.lock().unwrap().1.push(together);
+                    thread::sleep(Duration::from_millis(20));
+                    seen.lock().unwrap().0 += 1;
+                });
+            }
+        });
+        let (ended, together) = seen.into_inner().unwrap();
+        assert_eq!(ended, 6);
+        for (machines, memory) in together {
+            assert!(machines == 1 || machines == 2 && memory <= 3000);
+        }
+        let taken = places.taken();
+        assert_eq!((taken.machines, taken.memory), (0, 0));
     }
 
     #[test]
