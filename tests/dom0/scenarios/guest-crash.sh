@@ -8,7 +8,7 @@ ends() {
     guest=$1 how=$2
     shift 2
     rm -f "$(log_of "$guest")"
-    xl create -q "$(config "$guest" "memory = 96" "cmdline = 'console=hvc0 loglevel=4 panic=-1 guest.then=$how'" "$@")"
+    xl create -q "$(config "$guest" "cmdline = 'console=hvc0 loglevel=4 panic=-1 guest.then=$how'" "$@")"
 }
 # state NAME: the letters of xl list that say how a domain stands, without whether it runs at this moment.
 state() { xl list "$1" | awk 'NR == 2 { print $5 }' | tr -d 'rb-'; }

@@ -64,7 +64,7 @@ deaths() {
         disk=
         [ $((n % 10)) != 0 ] || disk=$(new_disk "v$n")
         echo "v$n $(random "$boot")" >>/tmp/points
-        xl create -q "$(config "v$n" "memory = 96" "$disk")" || return 1
+        xl create -q "$(config "v$n" "$disk")" || return 1
         living="$living v$n"
         n=$((n + 1))
         within 200 room || stuck || return 1

@@ -80,7 +80,7 @@ check "kill" interrupted TERM 200000
 check "nothing of it" absent i
 foreground() {
     remember
-    "$ours" create -F "$(config f "memory = 96")" >/tmp/refused.out 2>&1 &
+    "$ours" create -F "$(config f)" >/tmp/refused.out 2>&1 &
     pid=$!
     within 60 "$ours" domid f || return 1
     within 60 sh -c "$ours list f | grep -q -e ' [r-][b-]---- '" || return 1
