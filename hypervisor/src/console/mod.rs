@@ -16,12 +16,15 @@ use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use arch::sync::SpinLock;
+use hypercall_abi::xen::Virq;
 
 pub use io::do_console_io;
 pub use logger::{GUEST, attach_screen, start};
 use ring::Ring;
 
+use crate::event_channel;
 use crate::options::Options;
+use crate::percpu::{self, work};
 
 /// Handle of the console in `Host`; its state is static (see above).
 #[derive(Default)]
@@ -32,17 +35,32 @@ static RING: SpinLock<Ring> = SpinLock::new(Ring::new());
 /// dom0's output goes into the ring, too (`console_to_ring`).
 static DOM0_TO_RING: AtomicBool = AtomicBool::new(false);
 
+/// dom0 runs: somebody may read the ring.
+static READERS: AtomicBool = AtomicBool::new(false);
+
+/// The ring has what its readers were not told of.
+static NEWS: AtomicBool = AtomicBool::new(false);
+
 /// Puts a message into the ring and on the sinks.
 fn write_message(bytes: &[u8]) {
-    RING.lock().push(bytes);
+    push(bytes);
     arch::console::write(bytes);
+}
+
+/// Puts bytes into the ring and has its readers told: on the way out to a guest, since messages come under any lock.
+fn push(bytes: &[u8]) {
+    RING.lock().push(bytes);
+    if READERS.load(Ordering::Relaxed) {
+        NEWS.store(true, Ordering::Release);
+        percpu::with(|cpu| cpu.raise(work::DEFERRED));
+    }
 }
 
 /// Puts dom0's output on the serial ports, and where the options say so into the ring.
 fn write_from_dom0(bytes: &[u8]) {
     arch::console::write_serial(bytes);
     if DOM0_TO_RING.load(Ordering::Relaxed) {
-        RING.lock().push(bytes);
+        push(bytes);
     }
 }
 
@@ -96,11 +114,15 @@ pub fn to_dom0(keep_screen: bool) {
     if !keep_screen {
         arch::console::detach_screens();
     }
+    READERS.store(true, Ordering::Relaxed);
     log::info!("{}", input::help());
 }
 
-/// Work put off by interrupt handlers: received characters.
+/// Work put off: characters that interrupt handlers received, and word of new messages (`VIRQ_CON_RING`).
 pub fn run_deferred() {
+    if NEWS.swap(false, Ordering::Acquire) {
+        event_channel::send_global_virq(Virq::CON_RING);
+    }
     while let Some(byte) = arch::console::read() {
         input::byte(byte);
     }

@@ -1,6 +1,7 @@
 //! console_io and input, over the simulated machine.
 
 use hypercall_abi::Errno;
+use hypercall_abi::event_channel::EvtchnOp;
 use hypercall_abi::xen::ConsoleIo;
 
 use super::*;
@@ -125,4 +126,28 @@ fn every_debug_key_but_reboot_can_be_asked() {
     for key in (0..=255).filter(|&k| k != b'R') {
         debug_keys::key(key);
     }
+}
+
+#[test]
+fn readers_of_the_ring_are_told_of_new_messages() {
+    let _one = ONE_AT_A_TIME.lock();
+    let [dom0, guest] = machine();
+    to_dom0(true);
+    run_deferred();
+    for cx in [&dom0, &guest] {
+        let virq_vcpu_port = [Virq::CON_RING.0, 0, 0].map(u32::to_le_bytes).concat();
+        let handle = hypercall_abi::GuestHandle::new(BUFFER);
+        crate::guest::write_bytes(handle, &virq_vcpu_port).expect("mapped");
+        let bind = Args([EvtchnOp::BIND_VIRQ.0.into(), BUFFER, 0, 0, 0, 0]);
+        assert_eq!(event_channel::do_event_channel_op(cx, bind), Ok(0));
+    }
+    let told = |cx: &Context| cx.vcpu.upcall_pending();
+    percpu::with(|cpu| cpu.pending.store(0, Ordering::SeqCst));
+    write_message(b"news\n");
+    // Not at once: whoever has something to say may hold locks of event channels.
+    assert!(!told(&dom0));
+    let pending = percpu::with(|cpu| cpu.pending.swap(0, Ordering::SeqCst));
+    assert_eq!(pending & work::DEFERRED, work::DEFERRED);
+    run_deferred();
+    assert!(told(&dom0) && !told(&guest));
 }
