@@ -62,6 +62,7 @@ const GUEST_MODULES: &[&str] = &[
     "nf_tables",
     "nft_chain_nat",
     "nft_masq",
+    "nft_meta_bridge",
     "dummy",
     "veth",
 ];
