@@ -98,10 +98,10 @@ const XEN_GUESTS: Case = Case {
 const OURS: &str = "oxen.tools=ours oxen.parts=guest+guest-cycles+guest-devices";
 const OURS_MORE: &str = "oxen.tools=ours \
      oxen.parts=guest-daemons+guest-attach+guest-crash+guest-commands+guest-refusals+guest-smp";
-const OUR_DAEMONS: &str = "oxen.xenstored=ours oxen.xenconsoled=ours \
-     oxen.parts=guest+guest-cycles+guest-daemons+guest-devices";
-const OUR_XL: &str = "oxen.xl=ours \
-     oxen.parts=guest+guest-cycles+guest-crash+guest-commands+guest-refusals+guest-devices";
+const OUR_DAEMONS: &str = "oxen.xenstored=ours oxen.xenconsoled=ours oxen.cycles=20 \
+     oxen.parts=guest-disks+guest-attach+guest-daemons+guest-cycles+guest-devices+guest";
+const OUR_XL: &str = "oxen.xl=ours oxen.cycles=20 \
+     oxen.parts=guest-disks+guest-devices+guest-cycles+guest+guest-crash+guest-commands+guest-refusals";
 
 /// All system tests, in the order in which they run.
 pub const TABLE: &[Case] = &[
@@ -657,24 +657,28 @@ pub const TABLE: &[Case] = &[
     Case {
         name: "xen-mixed-daemons",
         scenario: "guests",
+        initramfs: Initramfs::Managers,
         kernel_args: OUR_DAEMONS,
         ..XEN_GUESTS
     },
     Case {
         name: "oxen-mixed-daemons",
         scenario: "guests",
+        initramfs: Initramfs::Managers,
         kernel_args: OUR_DAEMONS,
         ..GUESTS
     },
     Case {
         name: "xen-mixed-xl",
         scenario: "guests",
+        initramfs: Initramfs::Managers,
         kernel_args: OUR_XL,
         ..XEN_GUESTS
     },
     Case {
         name: "oxen-mixed-xl",
         scenario: "guests",
+        initramfs: Initramfs::Managers,
         kernel_args: OUR_XL,
         ..GUESTS
     },

@@ -24,14 +24,18 @@ kernel=$files/$(argument oxen.guest.kernel)
 [ -f "$kernel" ] || kernel=$files/cloud
 memory=$(argument oxen.guest.memory)
 
-# Waits up to $1 seconds until a command succeeds.
+# Waits up to $1 seconds until a command succeeds. Looks again soon at first, then more seldom: each look is a process or
+# two, and what is waited for needs the processor more.
 within() {
-    local deadline
-    deadline=$(($(cut -d. -f1 /proc/uptime) + $1))
+    local uptime deadline pause rest
+    read -r uptime rest </proc/uptime
+    deadline=$((${uptime%.*} + $1)) pause=50000
     shift
     until "$@" >/dev/null 2>&1; do
-        [ "$(cut -d. -f1 /proc/uptime)" -lt "$deadline" ] || { echo "not within the time: $*"; return 1; }
-        usleep 100000
+        read -r uptime rest </proc/uptime
+        [ "${uptime%.*}" -lt "$deadline" ] || { echo "not within the time: $*"; return 1; }
+        usleep $pause
+        [ $pause -ge 400000 ] || pause=$((pause * 2))
     done
 }
 
@@ -136,10 +140,13 @@ tell() {
 }
 # answer NAME [SECONDS]: waits for the end of that command, prints its output, returns its status.
 answer() {
-    number=$(cat "/tmp/guests/$1.number")
-    within "${2:-120}" shows "$1" "^%% $number " || { tail -c 2000 "$(log_of "$1")"; return 99; }
-    tail -c "+$(($(cat "/tmp/guests/$1.from") + 1))" "$(log_of "$1")" | tr -d '\r' | sed "/^%% $number /,\$d"
-    return "$(sed -n "s/^%% $number \([0-9]*\).*/\1/p" "$(log_of "$1")" | tail -n 1)"
+    local log number from
+    log=$logs/guest-$1.log
+    read -r number <"/tmp/guests/$1.number"
+    read -r from <"/tmp/guests/$1.from"
+    within "${2:-120}" grep -q "^%% $number " "$log" || { tail -c 2000 "$log"; return 99; }
+    tail -c "+$((from + 1))" "$log" | tr -d '\r' | sed "/^%% $number /,\$d"
+    return "$(sed -n "s/^%% $number \([0-9]*\).*/\1/p" "$log" | tail -n 1)"
 }
 # in_guest NAME COMMAND [SECONDS]: both.
 in_guest() { tell "$1" "$2" && answer "$1" "${3:-120}"; }

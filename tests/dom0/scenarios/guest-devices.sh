@@ -42,10 +42,10 @@ check "dom0 to guest" ping -c 3 -W 10 10.9.0.12
 check "guest to guest" in_guest disk 'ping -c 3 -W 10 10.9.0.12'
 check "large packets" in_guest disk 'ping -c 3 -W 10 -s 1400 10.9.0.12'
 iperf3 -s -D >/dev/null 2>&1
-check "iperf3 guest to dom0" in_guest net 'iperf3 -c 10.9.0.1 -t 3 >/tmp/out && grep receiver /tmp/out'
-check "iperf3 dom0 to guest" in_guest net 'iperf3 -R -c 10.9.0.1 -t 3 >/tmp/out && grep receiver /tmp/out'
+check "iperf3 guest to dom0" in_guest net 'iperf3 -c 10.9.0.1 -t 1 >/tmp/out && grep receiver /tmp/out'
+check "iperf3 dom0 to guest" in_guest net 'iperf3 -R -c 10.9.0.1 -t 1 >/tmp/out && grep receiver /tmp/out'
 tell disk 'iperf3 -s -1'
-check "iperf3 guest to guest" in_guest net 'sleep 1; iperf3 -c 10.9.0.11 -t 3 >/tmp/out && grep receiver /tmp/out'
+check "iperf3 guest to guest" in_guest net 'sleep 1; iperf3 -c 10.9.0.11 -t 1 >/tmp/out && grep receiver /tmp/out'
 answer disk >/dev/null
 
 # --- NAT to a network that knows nothing of the guests ---------------------------------------------------------------
