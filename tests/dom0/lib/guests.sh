@@ -129,13 +129,16 @@ create() {
     xl create "$(config "$@")" && ready "$guest"
 }
 
-# tell NAME COMMAND: starts a command in the guest without waiting for its end.
+terminal_of() { xenstore-read "/local/domain/$(domid "$1")/console/tty"; }
+# tell NAME COMMAND: starts a command in the guest without waiting for its end. Where nobody can be asked for the guest's
+# terminal (without a daemon, Debian's xenstore-read waits in the kernel for ever), $terminal_known says it.
 tell() {
     number=$(($(cat "/tmp/guests/$1.number" 2>/dev/null || echo 0) + 1))
     echo $number >"/tmp/guests/$1.number"
     # Not the log from before: where the command's output begins.
     wc -c <"$(log_of "$1")" >"/tmp/guests/$1.from"
-    terminal=$(xenstore-read "/local/domain/$(domid "$1")/console/tty") || return 1
+    terminal=${terminal_known:-$(terminal_of "$1")}
+    [ -c "$terminal" ] || return 1
     printf '%s %s\n' "$number" "$2" >"$terminal"
 }
 # answer NAME [SECONDS]: waits for the end of that command, prints its output, returns its status.
@@ -178,13 +181,13 @@ back() {
     [ $(($1 - now)) -le $slack ] && [ "$now" -le "$1" ] || { echo "free pages: $now, were $1"; return 1; }
 }
 # Everything that a guest has in dom0 while it lives: domains, nodes of xenstore, loop devices, interfaces, ports of
-# bridges, files, processes. The first guest makes some directories that stay.
+# bridges, files, processes. The first guest makes some directories that stay; libxl keeps the numbers of domains that were.
 things() {
     xl list | awk 'NR > 1 { print "domain", $1 }' | sort
     xenstore-ls -f | sed 's/ = .*//' | sort
     losetup -a
     find /sys/class/net/ /sys/class/net/*/brif/ 2>/dev/null | sort
-    find /var/lib/xen /run -type f 2>/dev/null | grep -v -e '/dump/' | sort
+    find /var/lib/xen /run -type f 2>/dev/null | grep -v -e '/dump/' -e '/domid-history$' | sort
     cat /proc/[0-9]*/comm 2>/dev/null | grep -e '^xl$' -e qemu -e xvd -e vif | sort
 }
 remember() { things >/tmp/things; }

@@ -135,7 +135,7 @@ trigger nobody nmi
 dump-core nobody /tmp/dump
 console nobody
 create /nowhere.cfg
-create /tmp/guests/main.cfg kernel=/nowhere name=x
+create /tmp/guests/main.cfg kernel="/nowhere" name="x"
 create /tmp/guests/main.cfg
 block-list nobody
 block-attach nobody file:/tmp/x.img,xvdz,w

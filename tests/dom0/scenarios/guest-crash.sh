@@ -31,10 +31,10 @@ check "a crashed guest is kept" within 300 stands kept sc
 check "a guest that powered off is kept" within 300 stands off s
 check "a guest is not started again" gone again 300
 check "a dumped guest is destroyed" gone dumped 300
-check "its dump holds its memory" read-core "$(dump_of dumped)" --pages 24576 --vcpus 1 --text 'Linux version'
+check "its dump holds its memory" read-core "$(dump_of dumped)" --pages 32768 --vcpus 1 --text 'Linux version'
 rm -rf $dumps/*
 check "the kept one can be dumped" xl dump-core kept /tmp/core
-check "that dump, too" read-core /tmp/core --pages 24576 --vcpus 1 --text 'sysrq: Trigger a crash'
+check "that dump, too" read-core /tmp/core --pages 32768 --vcpus 1 --text 'sysrq: Trigger a crash'
 rm /tmp/core
 if [ -x "$stock/xl" ]; then
     check "stock xl dumps it" "$stock/xl" dump-core kept /tmp/core.stock

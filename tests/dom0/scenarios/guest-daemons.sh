@@ -67,9 +67,11 @@ if [ "$(whose xenstored)" = ours ]; then
         # What changed last has to be in its file.
         sleep 1
         old=$(pid_of xenstored)
+        terminal_known=$(terminal_of keep)
         kill -$signal "$old"
         check "xenstored ends ($signal)" within 30 ended "$old"
         check "the guest's disk works without xenstored ($signal)" kept
+        terminal_known=
         if [ "$(whose xl)" = ours ]; then
             check "xl says what is missing ($signal)" sh -c '! timeout 60 xl create -q /tmp/guests/keep.cfg name=other >/tmp/refused 2>&1; grep -q "xenstored" /tmp/refused'
         fi

@@ -21,7 +21,7 @@ truncate -s 4M /tmp/warm.img
 check "it is gone" gone warm
 free=$(free_pages)
 
-check "a name in use" refused 'exists already' "$ours" create "$(config Domain-0)"
+check "dom0's name" refused "dom0's own name" "$ours" create "$(config Domain-0)"
 check "too little memory" refused 'raise memory=' "$ours" create "$(config k)" memory=8
 check "too much memory" refused 'not enough free memory' "$ours" create "$(config k)" memory=100000
 # A kernel for other machines: no word of Xen in it.
@@ -35,6 +35,7 @@ check "a bridge that is none" refused 'br7' "$ours" create "$(config k)" "vif=['
 # --- disks and their backends --------------------------------------------------------------------------------------
 truncate -s 16M /tmp/used.img
 check "a guest with a disk" "$ours" create -pq "$(config holder "memory = 96" "disk = [ 'file:/tmp/used.img,xvda,w' ]")"
+check "a name in use" refused 'exists already' "$ours" create "$(config holder)"
 check "its disk for another" refused 'in use by domain holder as xvda' "$ours" create "$(config k)" "disk=['file:/tmp/used.img,xvda,w']"
 check "even to read" refused 'in use by domain holder' "$ours" create "$(config k)" "disk=['file:/tmp/used.img,xvda,r']"
 check "the second of two disks" refused 'in use by domain holder' "$ours" create "$(config k)" "disk=['file:/tmp/half,xvda,w','file:/tmp/used.img,xvdb,w']"
