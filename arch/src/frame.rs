@@ -137,6 +137,16 @@ impl RawFrame {
         }
     }
 
+    /// Copies bytes from a part of a frame to one of this, which may be the same frame and the parts may overlap; not atomic as
+    /// a whole. Panics if a part leaves its frame.
+    pub fn copy_part_from(self, offset: usize, source: RawFrame, from: usize, len: usize) {
+        assert!(offset <= PAGE_BYTES && len <= PAGE_BYTES - offset);
+        assert!(from <= PAGE_BYTES && len <= PAGE_BYTES - from);
+        // SAFETY: both parts are mapped RAM inside their frames, without Rust objects; `copy` allows them to overlap, and
+        // racing guest writes can only change which bytes are copied.
+        unsafe { core::ptr::copy(source.base().add(from), self.base().add(offset), len) }
+    }
+
     /// Writes the cache lines of a byte range back to memory and drops them, on all CPUs. Panics if the range leaves
     /// the frame.
     pub fn flush_cache(self, offset: usize, len: usize) {

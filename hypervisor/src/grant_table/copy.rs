@@ -14,7 +14,7 @@ use hypercall_abi::xen::DomId;
 use super::entry::{Active, Pin};
 use crate::domain::{Context, Domain, DomainId};
 use crate::host::host;
-use crate::mm::{PageRef, PageType, get_page, get_page_and_type};
+use crate::mm::{PageRef, PageType, get_page, into_typed};
 
 /// Why a copy did not happen.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,11 +40,15 @@ struct Acquired {
 
 /// One side of a copy. Gives everything back on drop, the page before the pin.
 struct Side {
+    /// Whose page or grant it is.
+    domain: Arc<Domain>,
     /// The page; for the destination with its use as writable memory.
     page: Option<Page>,
     start: u16,
     length: u16,
-    grant: Option<(Arc<Domain>, u32, bool)>,
+    /// The entry that is pinned, if it goes by one.
+    grant: Option<u32>,
+    read_only: bool,
 }
 
 enum Page {
@@ -55,8 +59,8 @@ enum Page {
 impl Drop for Side {
     fn drop(&mut self) {
         self.page = None;
-        if let Some((domain, gref, read_only)) = self.grant.take() {
-            release(&domain, gref, read_only);
+        if let Some(gref) = self.grant {
+            release(&self.domain, gref, self.read_only);
         }
     }
 }
@@ -81,35 +85,38 @@ impl Side {
                 .map_err(|_| GntStatus::BAD_DOMAIN)?
         };
         let mut side = Self {
+            domain,
             page: None,
             start: 0,
             length: PAGE_BYTES as u16,
             grant: None,
+            read_only,
         };
-        let (page, owner) = if by_grant {
+        let page = if by_grant {
             let gref = ptr.u.r#ref();
-            let got = acquire(&domain, gref, cx.domain.id, read_only, true)?;
+            let got = acquire(&side.domain, gref, cx.domain.id, read_only, true)?;
             side.start = got.start;
             side.length = got.length;
-            side.grant = Some((domain, gref, read_only));
-            let owner = got.page.info().owner();
-            (got.page, owner)
+            side.grant = Some(gref);
+            got.page
         } else {
-            let page =
-                get_page(Mfn::new(ptr.u.gmfn()), domain.id).map_err(|_| GntStatus::BAD_PAGE)?;
-            (page, domain.id)
+            get_page(Mfn::new(ptr.u.gmfn()), side.domain.id).map_err(|_| GntStatus::BAD_PAGE)?
         };
         side.page = Some(if read_only {
             Page::Read(page)
         } else {
-            let owner = host()
-                .domains
-                .get(owner)
-                .map_err(|_| GntStatus::GENERAL_ERROR)?;
-            Page::Write(
-                get_page_and_type(page.mfn(), &owner, PageType::Writable)
-                    .map_err(|_| GntStatus::GENERAL_ERROR)?,
-            )
+            let owner = page.info().owner();
+            let typed = if owner == side.domain.id {
+                into_typed(page, &side.domain, PageType::Writable)
+            } else {
+                // What a transitive grant passes on is another domain's.
+                let owner = host()
+                    .domains
+                    .get(owner)
+                    .map_err(|_| GntStatus::GENERAL_ERROR)?;
+                into_typed(page, &owner, PageType::Writable)
+            };
+            Page::Write(typed.map_err(|_| GntStatus::GENERAL_ERROR)?)
         });
         Ok(side)
     }
@@ -141,15 +148,7 @@ pub(super) fn copy_one(cx: &Context, op: &GnttabCopy) -> Result<(), Refusal> {
         return Err(GntStatus::GENERAL_ERROR.into());
     }
     if let (Some(source), Some(dest)) = (source.frame(), dest.frame()) {
-        let mut done = 0;
-        let mut buffer = [0u8; 512];
-        while done < len {
-            let n = buffer.len().min(len - done);
-            let part = buffer.get_mut(..n).unwrap_or_default();
-            source.read(from + done, part);
-            dest.write(to + done, part);
-            done += n;
-        }
+        dest.copy_part_from(to, source, from, len);
     }
     Ok(())
 }

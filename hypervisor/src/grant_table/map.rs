@@ -16,6 +16,8 @@ use crate::mm::{self, PageRef, PageType, TypedRef, get_page, get_page_and_type};
 
 /// Unmappings between two TLB flushes.
 pub(super) const BATCH: usize = 32;
+/// Unmappings in a call that are few.
+pub(super) const FEW: usize = 4;
 
 /// A use of a page: a reference, and the page as writable memory unless it is only read.
 enum Use {
@@ -178,16 +180,23 @@ fn take_and_map(
     fresh: bool,
 ) -> Result<(), GntStatus> {
     let read_only = op.flags & GNTMAP_READONLY != 0;
-    if fresh && get_page(mfn, owner.id).is_err() {
-        return Err(GntStatus::BAD_PAGE);
-    }
+    let take = || {
+        Use::take(owner, mfn, read_only).map_err(|status| {
+            // Not its page at all, or only not one to be mapped so.
+            if fresh && get_page(mfn, owner.id).is_err() {
+                GntStatus::BAD_PAGE
+            } else {
+                status
+            }
+        })
+    };
     let device = if op.flags & GNTMAP_DEVICE_MAP != 0 {
-        Some(Use::take(owner, mfn, read_only)?)
+        Some(take()?)
     } else {
         None
     };
     if op.flags & GNTMAP_HOST_MAP != 0 {
-        let mapped = Use::take(owner, mfn, read_only)?;
+        let mapped = take()?;
         mapping::create(cx, op.host_addr, mfn, op.flags).map_err(|_| GntStatus::GENERAL_ERROR)?;
         mapped.keep();
     }

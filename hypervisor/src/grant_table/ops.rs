@@ -5,6 +5,7 @@
 
 use alloc::sync::Arc;
 use core::mem::offset_of;
+use core::ops::Range;
 use core::sync::atomic::Ordering;
 
 use arch::addr::{GuestVa, Mfn, PAGE_BYTES, PhysAddr};
@@ -20,7 +21,7 @@ use hypercall_abi::{Errno, GuestHandle};
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::entry::Shared;
-use super::map::{self, BATCH, Unmap};
+use super::map::{self, BATCH, FEW, Unmap};
 use super::{copy, status_frames_of, transfer};
 use crate::domain::{Context, Domain, DomainId};
 use crate::fail::{Args, Fail, Return};
@@ -216,29 +217,13 @@ fn unmap_grants<T: FromBytes + IntoBytes>(
     let mut done = 0;
     while done < count {
         let end = count.min(done + BATCH as u32);
-        let mut waiting = [const { None }; BATCH];
-        let mut fault = Ok(());
-        for (i, place) in (done..end).zip(&mut waiting) {
-            fault = guest::read(GuestHandle::<T>::new(at), i.into()).and_then(|op| {
-                let status = match map::unmap(cx, &what(op)) {
-                    Ok(unmapped) => {
-                        *place = unmapped;
-                        GntStatus::OKAY
-                    }
-                    Err(status) => {
-                        log::debug!(target: "guest", "d{} unmap of a grant refused: {status:?}", cx.domain.id.0);
-                        status
-                    }
-                };
-                write_status::<T>(at, i, field, status)
-            });
-            if fault.is_err() {
-                break;
-            }
+        let part = done..end;
+        // A place that nothing waits in costs time, too, and most calls are for one page.
+        if part.len() <= FEW {
+            unmap_part::<FEW, T>(cx, at, part, field, &what)?;
+        } else {
+            unmap_part::<BATCH, T>(cx, at, part, field, &what)?;
         }
-        map::flush(cx);
-        waiting.into_iter().flatten().for_each(map::complete);
-        fault?;
         let units = (end - done) * MAP_UNITS;
         done = end;
         if budget.spend(units) && done < count {
@@ -246,6 +231,42 @@ fn unmap_grants<T: FromBytes + IntoBytes>(
         }
     }
     Ok(Progress::Done)
+}
+
+/// Unmaps up to `N` elements of the array with one flush.
+fn unmap_part<const N: usize, T: FromBytes + IntoBytes>(
+    cx: &Context,
+    at: u64,
+    part: Range<u32>,
+    field: usize,
+    what: impl Fn(T) -> Unmap,
+) -> Result<(), Fail> {
+    let mut waiting = [const { None }; N];
+    let mut fault = Ok(());
+    for (i, place) in part.zip(&mut waiting) {
+        fault = guest::read(GuestHandle::<T>::new(at), i.into()).and_then(|op| {
+            let status = match map::unmap(cx, &what(op)) {
+                Ok(unmapped) => {
+                    *place = unmapped;
+                    GntStatus::OKAY
+                }
+                Err(status) => {
+                    log::debug!(target: "guest", "d{} unmap of a grant refused: {status:?}", cx.domain.id.0);
+                    status
+                }
+            };
+            write_status::<T>(at, i, field, status)
+        });
+        if fault.is_err() {
+            break;
+        }
+    }
+    map::flush(cx);
+    waiting
+        .iter_mut()
+        .filter_map(Option::take)
+        .for_each(map::complete);
+    Ok(fault?)
 }
 
 fn copies(cx: &Context, at: u64, count: u32, budget: &Budget) -> Result<Progress, Fail> {

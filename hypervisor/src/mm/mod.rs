@@ -45,7 +45,7 @@ pub use grant::{GrantMapFlags, create_grant_mapping, replace_grant_mapping};
 pub use memory_op::do_memory_op;
 pub use mmu_update::do_mmu_update;
 pub use mmuext::{do_mmuext_op, pin_initial_tables, switch_kernel_tables};
-pub use page_type::{PageType, TypedRef, get_page_and_type};
+pub use page_type::{PageType, TypedRef, get_page_and_type, into_typed};
 pub use pages::{AllocFlags, DomainMemory, MapEntry, disown, free_shared_info, relinquish};
 pub use pte::Pte;
 pub use tlb::CpuMask;

@@ -467,8 +467,13 @@ fn drop_type(mfn: Mfn) {
 /// A reference to `owner`'s page together with a use as `ty`. `EINVAL` if the page is not the owner's or is used as
 /// something else; `ERESTART` if it is a page table whose validation is long: asking again goes on.
 pub fn get_page_and_type(mfn: Mfn, owner: &Domain, ty: PageType) -> Result<TypedRef, Fail> {
-    let page = get_page(mfn, owner.id)?;
-    match get_type(mfn, page.info(), ty, owner, &Budget::new()) {
+    into_typed(get_page(mfn, owner.id)?, owner, ty)
+}
+
+/// The same for a reference to a page of `owner`'s that the caller has; it is gone after an error.
+pub fn into_typed(page: PageRef, owner: &Domain, ty: PageType) -> Result<TypedRef, Fail> {
+    debug_assert!(page.info().owner() == owner.id);
+    match get_type(page.mfn(), page.info(), ty, owner, &Budget::new()) {
         Ok(()) => Ok(TypedRef(page)),
         Err(TypeError::Errno(errno)) => Err(errno.into()),
         Err(TypeError::Restart) => Err(Errno::ERESTART.into()),

@@ -87,6 +87,30 @@ fn copies_go_both_ways() {
     check_invariants(&d, &p);
 }
 
+/// Parts of one page may overlap: what was there before the copy arrives.
+#[test]
+fn a_page_is_copied_to_itself() {
+    let (d, p) = machine(2, 2);
+    let bytes: [u8; 4096] = core::array::from_fn(|at| (at % 251) as u8);
+    for (from, to) in [(0u16, 100u16), (100, 0), (7, 7), (0, 2048)] {
+        arch::hosted::frame(p[0][0]).write(0, &bytes);
+        let s = copy(
+            &d[0],
+            by_frame(SELF, p[0][0], from),
+            by_frame(SELF, p[0][0], to),
+            2000,
+            0,
+        );
+        assert_eq!(s, GntStatus::OKAY);
+        let mut expected = bytes;
+        expected.copy_within(from as usize..from as usize + 2000, to as usize);
+        let mut now = [0; 4096];
+        arch::hosted::frame(p[0][0]).read(0, &mut now);
+        assert!(now == expected, "{from} to {to}");
+    }
+    check_invariants(&d, &p);
+}
+
 #[test]
 fn refusals_have_the_status_of_xen() {
     let (d, p) = machine(3, 4);

@@ -370,3 +370,27 @@ fn transfer_gives_a_page_away_for_good() {
     map(&d[0], 1, 9, 0x1000, HOST).unwrap();
     assert_eq!(give(p[1][0].get(), 0, 20), GntStatus::BAD_PAGE);
 }
+
+/// However many are unmapped in a call: few, a batch, more than one.
+#[test]
+fn any_number_is_unmapped_in_a_call() {
+    let (d, p) = machine(2, 2);
+    grant(&d[1], 9, 0, p[1][0], ACCESS);
+    for count in [1, 2, 4, 5, 32, 33, 36, 70] {
+        let mut ops: Vec<GnttabUnmapGrantRef> = (0..count)
+            .map(|i| {
+                let host_addr = 0x1000 * (i + 1);
+                let (handle, _) = map(&d[0], 1, 9, host_addr, HOST).unwrap();
+                GnttabUnmapGrantRef {
+                    host_addr,
+                    handle,
+                    ..Default::default()
+                }
+            })
+            .collect();
+        assert_eq!(call(&d[0], GnttabOp::UNMAP_GRANT_REF, &mut ops), Ok(0));
+        assert!(ops.iter().all(|op| op.status == GntStatus::OKAY));
+        assert!(pin(&d[1], 9).is_zero(), "{count}");
+        check_invariants(&d, &p);
+    }
+}
