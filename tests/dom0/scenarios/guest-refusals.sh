@@ -3,11 +3,10 @@
 start_tools
 ours=/oxen/bin/xl
 
-# refused TEXT COMMAND...: fails, says it, and changes nothing.
+# refused TEXT COMMAND...: fails, says it, and changes nothing of what is remembered.
 refused() {
     text=$1
     shift
-    remember
     "$@" >/tmp/refused.out 2>&1 && { echo "it did not fail"; "$ours" destroy k; return 1; }
     grep -q -e "$text" /tmp/refused.out || { cat /tmp/refused.out; return 1; }
     # One line says it.
@@ -20,6 +19,7 @@ truncate -s 4M /tmp/warm.img
 "$ours" create -q -p "$(config warm "memory = 96" "disk = [ 'file:/tmp/warm.img,xvda,w' ]")" && "$ours" destroy warm
 check "it is gone" gone warm
 free=$(free_pages)
+remember
 
 check "dom0's name" refused "dom0's own name" "$ours" create "$(config Domain-0)"
 check "too little memory" refused 'raise memory=' "$ours" create "$(config k)" memory=8
@@ -35,18 +35,22 @@ check "a bridge that is none" refused 'br7' "$ours" create "$(config k)" "vif=['
 # --- disks and their backends --------------------------------------------------------------------------------------
 truncate -s 16M /tmp/used.img
 check "a guest with a disk" "$ours" create -pq "$(config holder "memory = 96" "disk = [ 'file:/tmp/used.img,xvda,w' ]")"
+remember
 check "a name in use" refused 'exists already' "$ours" create "$(config holder)"
 check "its disk for another" refused 'in use by domain holder as xvda' "$ours" create "$(config k)" "disk=['file:/tmp/used.img,xvda,w']"
 check "even to read" refused 'in use by domain holder' "$ours" create "$(config k)" "disk=['file:/tmp/used.img,xvda,r']"
 check "the second of two disks" refused 'in use by domain holder' "$ours" create "$(config k)" "disk=['file:/tmp/half,xvda,w','file:/tmp/used.img,xvdb,w']"
 check "destroy" "$ours" destroy holder
 check "it is gone" gone holder
+within 30 sh -c '[ -z "$(losetup -a)" ]'
 # One that dom0 itself has mounted.
 /sbin/mke2fs -q -F -t ext4 /tmp/used.img
 check "mount it here" sh -c 'mkdir -p /mnt/here && mount -t ext4 -o loop /tmp/used.img /mnt/here'
+remember
 check "a disk that is mounted" refused 'used.img' "$ours" create "$(config k)" "disk=['file:/tmp/used.img,xvda,w']"
 umount /mnt/here
 within 30 sh -c '[ -z "$(losetup -a)" ]'
+remember
 check "a backend domain that is none" refused 'nobody' "$ours" create "$(config k)" "disk=['vdev=xvda,backend=nobody,target=/tmp/used.img']"
 # The kernel's backend is not loaded: nobody answers.
 modprobe -r xen-blkback
@@ -60,8 +64,8 @@ unset OXEN_QEMU
 # interrupted SIGNAL MICROSECONDS: so long after the domain is there.
 ip link add name xenbr0 type bridge
 ip link set xenbr0 up
+remember
 interrupted() {
-    remember
     "$ours" create "$(config i "disk = [ 'file:/tmp/used.img,xvda,w' ]" "vif = [ 'bridge=xenbr0' ]")" >/tmp/refused.out 2>&1 &
     pid=$!
     # As soon as there is something to leave behind.
@@ -80,7 +84,6 @@ check "a terminal that closes" interrupted HUP 100000
 check "kill" interrupted TERM 200000
 check "nothing of it" absent i
 foreground() {
-    remember
     "$ours" create -F "$(config f)" >/tmp/refused.out 2>&1 &
     pid=$!
     within 60 "$ours" domid f || return 1
