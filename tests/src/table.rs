@@ -98,10 +98,10 @@ const XEN_GUESTS: Case = Case {
 const OURS: &str = "oxen.tools=ours oxen.parts=guest+guest-cycles+guest-devices";
 const OURS_MORE: &str = "oxen.tools=ours \
      oxen.parts=guest-daemons+guest-attach+guest-crash+guest-commands+guest-refusals+guest-smp";
-const OUR_DAEMONS: &str = "oxen.xenstored=ours oxen.xenconsoled=ours oxen.cycles=20 \
-     oxen.parts=guest-disks+guest-attach+guest-daemons+guest-cycles+guest-devices+guest";
+const OUR_DAEMONS: &str = "oxen.xenstored=ours oxen.xenconsoled=ours \
+     oxen.parts=guest-daemons+guest-cycles+guest-devices+guest+guest-disks+guest-attach";
 const OUR_XL: &str = "oxen.xl=ours oxen.cycles=20 \
-     oxen.parts=guest-disks+guest-devices+guest-cycles+guest+guest-crash+guest-commands+guest-refusals";
+     oxen.parts=guest-disks+guest-devices+guest-cycles";
 
 /// All system tests, in the order in which they run.
 pub const TABLE: &[Case] = &[
