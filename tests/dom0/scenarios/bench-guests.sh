@@ -1,4 +1,4 @@
-# What guests and tools cost, in instructions. oxen.bench= chooses: guests, tools, guests+tools.
+# What guests and tools cost, in instructions. oxen.bench= chooses among guests, pair, io, busy and tools, joined by +.
 # oxen.many= (100) and oxen.idle= (8) say how many guests there are where many are wanted: fewer are quicker.
 . /oxen/lib/guests.sh
 . /oxen/lib/bench.sh
@@ -31,31 +31,33 @@ if measures tools; then
 fi
 
 # --- many ----------------------------------------------------------------------------------------------------------
-held=$(hostpages --held)
-n=0
-while [ $n -lt "$many" ]; do
-    # Ours, because it is the quicker one.
-    /oxen/bin/xl create -pqe "$(bare "tiny$n" '' 'memory = 4')" || say "FAIL tiny$n"
-    n=$((n + 1))
-done
-figure domain-memory $(((held - $(hostpages --held)) * 4096 / many))
-if measures tools; then
-    timed xl list
-    timed xl list
-    check "all are listed" [ "$(grep -c tiny /tmp/timed.out)" = "$many" ]
-    figure "list-$many" "$took"
-    figure rss-xenstored "$(resident "$(cat /run/xenstored.pid)")"
-    figure rss-xenconsoled "$(resident "$(cat /run/xenconsoled.pid)")"
+if measures guests || measures tools; then
+    held=$(hostpages --held)
+    n=0
+    while [ $n -lt "$many" ]; do
+        # Ours, because it is the quicker one.
+        /oxen/bin/xl create -pqe "$(bare "tiny$n" '' 'memory = 4')" || say "FAIL tiny$n"
+        n=$((n + 1))
+    done
+    figure domain-memory $(((held - $(hostpages --held)) * 4096 / many))
+    if measures tools; then
+        timed xl list
+        timed xl list
+        check "all are listed" [ "$(grep -c tiny /tmp/timed.out)" = "$many" ]
+        figure "list-$many" "$took"
+        figure rss-xenstored "$(resident "$(cat /run/xenstored.pid)")"
+        figure rss-xenconsoled "$(resident "$(cat /run/xenconsoled.pid)")"
+    fi
+    while [ $n -gt 0 ]; do
+        n=$((n - 1))
+        /oxen/bin/xl destroy "tiny$n" || say "FAIL destroy tiny$n"
+    done
+    check "the newest domain's id" newest
+    say "$many made and gone"
 fi
-while [ $n -gt 0 ]; do
-    n=$((n - 1))
-    /oxen/bin/xl destroy "tiny$n" || say "FAIL destroy tiny$n"
-done
-check "the newest domain's id" newest
-say "$many made and gone"
 
 # --- two guests and nothing else ----------------------------------------------------------------------------------------
-if measures guests; then
+if measures pair; then
     pair 0 0
     for name in event-round-trip grant-map-page grant-unmap-page grant-map-unmap-single grant-copy-page; do
         figure $name "$(value client $name)"
@@ -63,22 +65,8 @@ if measures guests; then
 fi
 
 # --- a guest with a kernel ----------------------------------------------------------------------------------------------
-config=$(config main "tsc_mode = 'native'")
-# The harness sets a breakpoint at the kernel's entry.
-say "press enter: a guest's kernel comes"
-read -r go
-timed xl create -q "$config"
-say "began create-to-kernel $began"
-check "it is in its userspace" ready main
-figure create-to-userspace $(($(sed -n 's/^@@ ticks \([0-9]*\).*/\1/p' "$(log_of main)") - began))
-waiter=$(pidof xl | tr ' ' '\n' | tail -n 1)
-[ -z "$waiter" ] || figure rss-xl "$(resident "$waiter")"
 results() { grep -a '^@@' | tr -d '\r' | sed "s/^@@ bench /&$1/"; }
-if measures tools; then
-    in_guest main 'microbench console' 600 | results
-fi
-if measures guests; then
-    in_guest main microbench 600 | results domu-
+devices() {
     truncate -s 16M /tmp/disk.img
     check "a disk" xl block-attach main 'file:/tmp/disk.img,xvda,w'
     ip link add name xenbr0 type bridge
@@ -92,6 +80,31 @@ if measures guests; then
     in_guest main 'microbench network 10.9.0.1' 600 | results
     check "no disk" xl block-detach main xvda
     check "no interface" xl network-detach main 0
+}
+if measures guests || measures tools; then
+    config=$(config main "tsc_mode = 'native'")
+    # The harness sets a breakpoint at the kernel's entry.
+    say "press enter: a guest's kernel comes"
+    read -r go
+    timed xl create -q "$config"
+    say "began create-to-kernel $began"
+    check "it is in its userspace" ready main
+    figure create-to-userspace $(($(sed -n 's/^@@ ticks \([0-9]*\).*/\1/p' "$(log_of main)") - began))
+    waiter=$(pidof xl | tr ' ' '\n' | tail -n 1)
+    [ -z "$waiter" ] || figure rss-xl "$(resident "$waiter")"
+elif measures io; then
+    check "a guest with a kernel" create main "tsc_mode = 'native'"
+fi
+if measures tools; then
+    in_guest main 'microbench console' 600 | results
+fi
+if measures guests; then
+    in_guest main microbench 600 | results domu-
+fi
+if measures io; then
+    devices
+fi
+if measures guests; then
     # Whatever it still had to do.
     sleep 10
     microbench disturbance | sed 's/disturbance/disturbance-1/'
@@ -107,9 +120,11 @@ if measures guests; then
         n=$((n - 1))
     done
 fi
-timed xl destroy main
-figure destroy "$took"
-check "it is gone" gone main
+if measures guests || measures tools; then
+    timed xl destroy main
+    figure destroy "$took"
+    check "it is gone" gone main
+fi
 
 # --- guests that work without a pause ----------------------------------------------------------------------------------
 busy() {
@@ -136,7 +151,7 @@ busy() {
     done
     figure "busy-$1" $((second - work))
 }
-if measures guests; then
+if measures busy; then
     busy 1
     busy 8
 fi

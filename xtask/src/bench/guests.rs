@@ -111,13 +111,23 @@ pub struct Boot<'a> {
 impl<'a> Boot<'a> {
     /// Guests and tools on one CPU; `words` choose.
     pub fn guests(system: System, words: &'a str) -> Self {
+        // The last one counts, as everywhere on a kernel's command line.
+        let with_kernel = words
+            .split(' ')
+            .filter_map(|word| word.strip_prefix("oxen.bench="))
+            .next_back()
+            .is_some_and(|chosen| {
+                chosen
+                    .split('+')
+                    .any(|part| part == "guests" || part == "tools")
+            });
         Self {
             system,
             scenario: "bench-guests",
             words,
             cpus: 1,
             memory: 3072,
-            kernels: 1,
+            kernels: u32::from(with_kernel),
         }
     }
 
@@ -127,9 +137,19 @@ impl<'a> Boot<'a> {
             scenario: "bench-cpus",
             words: "",
             cpus: 2,
-            memory: 1024,
+            // Half of it is dom0's, whose userspace has the guests' kernels.
+            memory: 2048,
             kernels: 0,
             ..Self::guests(system, "")
+        }
+    }
+
+    /// Daemons that keep xenstore, one after the other.
+    pub fn xenstored(system: System) -> Self {
+        Self {
+            scenario: "bench-xenstored",
+            cpus: 1,
+            ..Self::cpus(system)
         }
     }
 }
@@ -191,6 +211,9 @@ pub fn measure(packages: &Packages, boot: &Boot<'_>) -> Result<Figures> {
         match words.as_slice() {
             ["@@", "bench", name, value] => {
                 figures.insert((*name).to_owned(), number(value)?);
+            }
+            ["@@", "store", daemon, name, value] => {
+                figures.insert(format!("{daemon} {name}"), number(value)?);
             }
             ["@@", "began", name, ticks] => {
                 if let Some(entry) = entries.next() {

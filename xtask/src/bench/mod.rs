@@ -6,6 +6,7 @@
 mod guests;
 mod system;
 mod table;
+mod xenstored;
 
 use std::fs;
 use std::process::ExitCode;
@@ -41,12 +42,20 @@ pub struct Options {
 enum Part {
     /// dom0 beside native Linux: boot, single operations, sizes
     System,
-    /// Guests: operations in them, between them, their devices, what they cost the machine
+    /// Guests: operations in them, what idle ones cost the machine
     Guests,
+    /// Events and grants between two guests
+    Pair,
+    /// A guest's disk and network
+    Io,
+    /// What is not a guest's work when guests work without a pause
+    Busy,
     /// Events between two guests on two CPUs
     Cpus,
     /// Tools: xl's commands, a hundred domains, daemons
     Tools,
+    /// Daemons that keep xenstore: ours, C xenstored, oxenstored
+    Xenstored,
 }
 
 const XEN: &str = "Xen 4.17";
@@ -87,14 +96,20 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     }
     let both = [(XEN, System::Xen), (OXEN, System::Oxen)];
     let (mut guests, mut tools) = (Vec::new(), Vec::new());
-    if wanted(Part::Guests) || wanted(Part::Tools) {
-        // One boot for both tables, so that the plain `./x bench` does not do things twice.
-        let chosen = match (wanted(Part::Guests), wanted(Part::Tools)) {
-            (true, false) => "guests",
-            (false, true) => "tools",
-            _ => "guests+tools",
-        };
-        let words = format!("oxen.bench={chosen} {}", options.words);
+    // One boot for all of these, so that the plain `./x bench` does not do things twice.
+    let together: Vec<&str> = [
+        (Part::Guests, "guests"),
+        (Part::Pair, "pair"),
+        (Part::Io, "io"),
+        (Part::Busy, "busy"),
+        (Part::Tools, "tools"),
+    ]
+    .into_iter()
+    .filter(|(part, _)| wanted(*part))
+    .map(|(_, word)| word)
+    .collect();
+    if !together.is_empty() {
+        let words = format!("oxen.bench={} {}", together.join("+"), options.words);
         guests = session.columns(&both, |system| {
             guests::measure(&packages, &guests::Boot::guests(system, &words))
         });
@@ -111,7 +126,8 @@ pub fn run(options: &Options) -> Result<ExitCode> {
             }
         }
     }
-    if wanted(Part::Guests) || wanted(Part::Cpus) {
+    let of_guests = [Part::Guests, Part::Pair, Part::Io, Part::Busy, Part::Cpus];
+    if of_guests.into_iter().any(wanted) {
         add(Table {
             title: "guests (instructions)",
             rows: guests::ROWS,
@@ -139,6 +155,28 @@ pub fn run(options: &Options) -> Result<ExitCode> {
             columns: &tools,
             compared: &[("stock tools on Oxen", "ours on Oxen")],
         });
+    }
+    if wanted(Part::Xenstored) {
+        let measured = session.columns(&[(OXEN, System::Oxen)], |system| {
+            guests::measure(&packages, &guests::Boot::xenstored(system))
+        });
+        if let Some((_, all)) = measured.first() {
+            let columns = xenstored::columns(all);
+            for (title, rows) in [
+                (
+                    "xenstored (operations per 10^9 instructions: more is better)",
+                    xenstored::RATES,
+                ),
+                ("xenstored (less is better)", xenstored::COSTS),
+            ] {
+                add(Table {
+                    title,
+                    rows,
+                    columns: &columns,
+                    compared: xenstored::COMPARED,
+                });
+            }
+        }
     }
     if let Some(path) = &options.markdown {
         fs::write(path, text)?;
