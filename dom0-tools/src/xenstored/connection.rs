@@ -59,6 +59,12 @@ pub struct Connection {
     last_transaction: u32,
     /// It broke the protocol: nothing more is taken from it or given to it.
     pub ignored: bool,
+    /// A socket's last transaction met a conflict; see `turns`.
+    pub met_conflict: bool,
+    /// The start of a transaction that waits for its turn ...
+    pub held: Option<Message>,
+    /// ... and what came behind it.
+    pub behind_held: Vec<u8>,
     out: VecDeque<Outgoing>,
     /// How much of the first message has been delivered.
     sent: usize,
@@ -79,6 +85,9 @@ impl Connection {
             transactions: BTreeMap::new(),
             last_transaction: 0,
             ignored: false,
+            met_conflict: false,
+            held: None,
+            behind_held: Vec::new(),
             out: VecDeque::new(),
             sent: 0,
             events: HashSet::new(),
@@ -230,6 +239,8 @@ impl Connection {
         self.queued = 0;
         self.deadlines = 0;
         self.input = Assembler::default();
+        self.held = None;
+        self.behind_held = Vec::new();
         freed
     }
 }

@@ -542,6 +542,8 @@ impl Daemon {
             self.server.fail_update(update, &why);
             return;
         }
+        // A state knows nobody who waits for a turn.
+        self.server.release_held();
         let descriptors = Descriptors {
             listener: Some(self.listener.as_raw_fd()),
             evtchn: self.server.platform.evtchn_fd(),

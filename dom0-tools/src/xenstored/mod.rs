@@ -38,6 +38,7 @@ pub mod simulated;
 pub mod state;
 pub mod transaction;
 pub mod tree;
+pub mod turns;
 pub mod watch;
 pub mod xen;
 

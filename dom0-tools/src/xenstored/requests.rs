@@ -560,6 +560,13 @@ impl<P: Platform> Server<P> {
         };
         self.open_transactions = self.open_transactions.saturating_sub(1);
         self.charge(call.who.domid, -memory);
+        let conflict = outcome == Err(Errno::EAGAIN);
+        if let Some(connection) = self.connections.get_mut(&call.conn) {
+            connection.met_conflict = conflict && connection.ring.is_none();
+        }
+        if !conflict {
+            self.turns.done(call.conn);
+        }
         outcome.map(|()| Answer::Ok)
     }
 

@@ -20,6 +20,7 @@ use super::platform::Platform;
 use super::quota::{Quota, Quotas};
 use super::transaction::Transaction;
 use super::tree::{Node, Tree};
+use super::turns::Turns;
 use super::watch::Watches;
 
 /// How the store is set up.
@@ -75,6 +76,8 @@ pub struct Server<P> {
     last_connection: u64,
     /// Open transactions of all connections.
     pub(super) open_transactions: usize,
+    /// Who goes first after conflicts.
+    pub(super) turns: Turns,
     /// Connections with something new to deliver.
     dirty: BTreeSet<ConnId>,
     pub(super) update: Option<Update>,
@@ -123,6 +126,7 @@ impl<P: Platform> Server<P> {
             now,
             last_connection: 0,
             open_transactions: 0,
+            turns: Turns::default(),
             dirty: BTreeSet::new(),
             update: None,
             trace: super::control::Trace::default(),
@@ -292,6 +296,7 @@ impl<P: Platform> Server<P> {
     pub fn disconnect(&mut self, conn: ConnId) {
         self.close_all_of(conn);
         self.connections.remove(&conn);
+        self.turns.forget(conn);
         self.dirty.remove(&conn);
         if self
             .update
@@ -314,6 +319,7 @@ impl<P: Platform> Server<P> {
 
     /// Ends a connection's watches and transactions.
     pub(super) fn reset_watches_of(&mut self, conn: ConnId) {
+        self.turns.done(conn);
         let watches = self.watches.remove_all(conn);
         let mut freed: usize = watches.iter().map(|watch| watch.charge()).sum();
         let Some(connection) = self.connections.get_mut(&conn) else {
@@ -353,7 +359,12 @@ impl<P: Platform> Server<P> {
     }
 
     /// Bytes came from a client.
-    pub fn input(&mut self, conn: ConnId, mut bytes: &[u8]) {
+    pub fn input(&mut self, conn: ConnId, bytes: &[u8]) {
+        self.feed(conn, bytes);
+        self.give_turns();
+    }
+
+    fn feed(&mut self, conn: ConnId, mut bytes: &[u8]) {
         loop {
             let Some(connection) = self.connections.get_mut(&conn) else {
                 return;
@@ -361,8 +372,12 @@ impl<P: Platform> Server<P> {
             if connection.ignored {
                 return;
             }
+            if connection.held.is_some() {
+                connection.behind_held.extend_from_slice(bytes);
+                return;
+            }
             match connection.input.feed(&mut bytes) {
-                Ok(Some(message)) => self.request(conn, message),
+                Ok(Some(message)) => self.take(conn, message),
                 Ok(None) => return,
                 Err(_) => {
                     self.ignore(conn, Broken::Protocol);
@@ -411,6 +426,53 @@ impl<P: Platform> Server<P> {
 
     /// One request.
     pub fn request(&mut self, conn: ConnId, message: Message) {
+        self.take(conn, message);
+        self.give_turns();
+    }
+
+    /// Answers a request, or holds it back until it is its turn.
+    fn take(&mut self, conn: ConnId, message: Message) {
+        let now = self.now;
+        if message.kind == XsType::TRANSACTION_START
+            && let Some(connection) = self.connections.get_mut(&conn)
+            && connection.met_conflict
+            && !self.turns.ask(conn, now)
+        {
+            connection.held = Some(message);
+        } else {
+            self.answer(conn, message);
+        }
+    }
+
+    /// Goes on with those whose turn it is.
+    fn give_turns(&mut self) {
+        while let Some(conn) = self.turns.next(self.now) {
+            self.go_on(conn);
+        }
+    }
+
+    /// Goes on with all that wait for their turn.
+    pub fn release_held(&mut self) {
+        while let Some(conn) = self.turns.release() {
+            self.go_on(conn);
+        }
+    }
+
+    fn go_on(&mut self, conn: ConnId) {
+        let held = self.connections.get_mut(&conn).and_then(|connection| {
+            let behind = std::mem::take(&mut connection.behind_held);
+            connection.held.take().map(|message| (message, behind))
+        });
+        match held {
+            Some((message, behind)) => {
+                self.answer(conn, message);
+                self.feed(conn, &behind);
+            }
+            None => self.turns.done(conn),
+        }
+    }
+
+    fn answer(&mut self, conn: ConnId, message: Message) {
         let Some(connection) = self.connections.get_mut(&conn) else {
             return;
         };
@@ -571,6 +633,7 @@ impl<P: Platform> Server<P> {
     /// Gives up events that were not taken in time.
     pub fn expire(&mut self) {
         let now = self.now;
+        self.give_turns();
         self.domains.earn_debts(now);
         let mut freed = Vec::new();
         for connection in self.connections.values_mut() {
@@ -591,7 +654,8 @@ impl<P: Platform> Server<P> {
             return Some(Duration::from_millis(10));
         }
         let waiting = self.connections.values().any(Connection::has_deadline);
-        waiting.then(|| Duration::from_millis(500))
+        let events = waiting.then(|| Duration::from_millis(500));
+        self.turns.tick().or(events)
     }
 }
 

@@ -169,8 +169,21 @@ impl Store {
     /// Begins a transaction.
     pub fn begin(&mut self, conn: ConnId) -> Result<u32, String> {
         let got = self.say(conn, XsType::TRANSACTION_START, 0, &[""])?;
-        let text = String::from_utf8_lossy(&got).into_owned();
-        text.trim_end_matches('\0').parse().map_err(|_| text)
+        number(&got)
+    }
+
+    /// Begins one, and lets time pass until it is the client's turn.
+    pub fn begin_in_turn(&mut self, conn: ConnId) -> Result<u32, String> {
+        let begun = self.begin(conn);
+        let Some(wait) = self.server.tick().filter(|_| begun.is_err()) else {
+            return begun;
+        };
+        let later = self.server.now + wait;
+        self.server.set_now(later);
+        self.server.expire();
+        let replies = self.collect();
+        let mine = replies.iter().find(|(from, _)| *from == conn);
+        mine.map_or(begun, |(_, reply)| number(&reply.payload))
     }
 
     /// Ends one.
@@ -224,6 +237,12 @@ impl Store {
         let events = self.events.remove(&conn).unwrap_or_default();
         events.into_iter().map(|(path, _)| path).collect()
     }
+}
+
+/// What a transaction is called, from the reply to its start.
+fn number(payload: &[u8]) -> Result<u32, String> {
+    let text = String::from_utf8_lossy(payload).into_owned();
+    text.trim_end_matches('\0').parse().map_err(|_| text)
 }
 
 impl Default for Store {

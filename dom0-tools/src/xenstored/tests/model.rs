@@ -253,7 +253,7 @@ impl Both {
         match step {
             Step::Begin(client) => {
                 if self.open[*client].is_none() {
-                    let id = self.store.begin(self.conns[*client]).unwrap();
+                    let id = self.store.begin_in_turn(self.conns[*client]).unwrap();
                     self.open[*client] = Some(Open {
                         id,
                         map: self.map.clone(),

@@ -2,6 +2,7 @@
 
 use hypercall_abi::io::xs_wire::XsType;
 
+use crate::xenstored::connection::ConnId;
 use crate::xenstored::simulated::Store;
 
 fn again<T>() -> Result<T, String> {
@@ -198,4 +199,84 @@ fn several_at_a_time_but_not_more_than_the_limit_and_not_nested() {
     store.say(guest, XsType::RESET_WATCHES, 0, &[""]).unwrap();
     assert!(store.begin(guest).is_ok());
     assert_eq!(store.server.check(), 0);
+}
+
+/// Three clients of which the last two have just met a conflict.
+fn after_a_conflict() -> (Store, [ConnId; 3]) {
+    let mut store = Store::new();
+    let clients = [store.tools, store.server.connect(), store.server.connect()];
+    let open = clients.map(|client| {
+        let tx = store.begin(client).unwrap();
+        assert!(store.read(client, tx, "/n").is_err());
+        store.write(client, tx, "/n", "first").unwrap();
+        tx
+    });
+    store.end(clients[0], open[0], true).unwrap();
+    assert_eq!(store.end(clients[1], open[1], true), again());
+    assert_eq!(store.end(clients[2], open[2], true), again());
+    (store, clients)
+}
+
+#[test]
+fn after_a_conflict_it_goes_by_turns() {
+    let (mut store, [first, second, third]) = after_a_conflict();
+    let tx = store.begin(second).unwrap();
+    // The third is answered when the second is done; what comes behind waits with it.
+    assert_eq!(store.begin(third), Err("no reply".into()));
+    assert_eq!(store.read(third, 0, "/n"), Err("no reply".into()));
+    // Who met none is not held up.
+    let other = store.begin(first).unwrap();
+    store.end(first, other, false).unwrap();
+    assert_eq!(store.read(second, tx, "/n").as_deref(), Ok("first"));
+    store.write(second, tx, "/n", "second").unwrap();
+    store.end(second, tx, true).unwrap();
+    // It was its second one, and sees what the second has done.
+    assert_eq!(store.read(third, 2, "/n").as_deref(), Ok("second"));
+    store.write(third, 2, "/n", "third").unwrap();
+    store.end(third, 2, true).unwrap();
+    assert_eq!(store.server.check(), 0);
+}
+
+#[test]
+fn a_turn_ends_with_its_client_or_after_a_while() {
+    let (mut store, [_, second, third]) = after_a_conflict();
+    store.begin(second).unwrap();
+    assert_eq!(store.begin(third), Err("no reply".into()));
+    let wait = store.server.tick().unwrap();
+    let later = store.server.now + wait;
+    store.server.set_now(later);
+    store.server.expire();
+    assert_eq!(store.read(third, 2, "/n").as_deref(), Ok("first"));
+
+    let (mut store, [_, second, third]) = after_a_conflict();
+    store.begin(second).unwrap();
+    assert_eq!(store.begin(third), Err("no reply".into()));
+    store.server.disconnect(second);
+    store.server.expire();
+    assert_eq!(store.read(third, 2, "/n").as_deref(), Ok("first"));
+}
+
+#[test]
+fn domains_have_no_part_in_turns() {
+    let mut store = Store::new();
+    let tools = store.tools;
+    let guest = store.domain(5);
+    store.write(tools, 0, "/local/domain/5", "").unwrap();
+    store
+        .say(tools, XsType::SET_PERMS, 0, &["/local/domain/5", "n5"])
+        .unwrap();
+    let clients = [tools, guest, store.server.connect()];
+    let open = clients.map(|client| {
+        let tx = store.begin(client).unwrap();
+        assert!(store.read(client, tx, "/local/domain/5/n").is_err());
+        store.write(client, tx, "/local/domain/5/n", "x").unwrap();
+        tx
+    });
+    store.end(tools, open[0], true).unwrap();
+    assert_eq!(store.end(guest, open[1], true), again());
+    assert_eq!(store.end(clients[2], open[2], true), again());
+    // The guest's open transaction is nothing that a tool waits for, nor the other way round.
+    store.begin(guest).unwrap();
+    store.begin(clients[2]).unwrap();
+    store.begin(guest).unwrap();
 }
