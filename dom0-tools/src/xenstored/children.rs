@@ -4,6 +4,7 @@
 //! shared on its own, so that changing one child of thousands copies one run and the list of
 //! runs, not the whole directory.
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 
 use super::tree::Node;
@@ -31,8 +32,15 @@ pub struct Children {
 #[derive(Clone, Debug)]
 enum Runs {
     One(Vec<Child>),
+    Many(Box<Many>),
+}
+
+#[derive(Clone, Debug)]
+struct Many {
     /// Sorted, none empty.
-    Many(Vec<Rc<Vec<Child>>>),
+    runs: Vec<Rc<Vec<Child>>>,
+    /// The list of names, once somebody has asked for it, until a child changes.
+    listed: OnceCell<Vec<u8>>,
 }
 
 impl Default for Children {
@@ -69,16 +77,38 @@ impl Children {
     pub fn iter(&self) -> impl Iterator<Item = &Child> {
         let (one, many): (&[Child], &[Rc<Vec<Child>>]) = match &self.runs {
             Runs::One(run) => (run, &[]),
-            Runs::Many(runs) => (&[], runs),
+            Runs::Many(many) => (&[], &many.runs),
         };
         one.iter().chain(many.iter().flat_map(|run| run.iter()))
+    }
+
+    /// The names as the protocol lists them: in the order of creation, each with a zero byte.
+    pub fn list(&self) -> Vec<u8> {
+        match &self.runs {
+            Runs::One(_) => self.sorted(),
+            Runs::Many(many) => many.listed.get_or_init(|| self.sorted()).clone(),
+        }
+    }
+
+    fn sorted(&self) -> Vec<u8> {
+        let mut children: Vec<_> = self
+            .iter()
+            .map(|child| (child.node.born, &child.name))
+            .collect();
+        children.sort_unstable_by_key(|(born, _)| *born);
+        let mut list = Vec::with_capacity(self.names);
+        for (_, name) in children {
+            list.extend_from_slice(name.as_bytes());
+            list.push(0);
+        }
+        list
     }
 
     /// The child of that name.
     pub fn get(&self, name: &str) -> Option<&Rc<Node>> {
         let run = match &self.runs {
             Runs::One(run) => run,
-            Runs::Many(runs) => runs.get(run_of(runs, name))?,
+            Runs::Many(many) => many.runs.get(run_of(&many.runs, name))?,
         };
         let index = place(run, name).ok()?;
         run.get(index).map(|child| &child.node)
@@ -88,9 +118,10 @@ impl Children {
     pub fn get_mut(&mut self, name: &str) -> Option<&mut Rc<Node>> {
         let run = match &mut self.runs {
             Runs::One(run) => run,
-            Runs::Many(runs) => {
-                let index = run_of(runs, name);
-                Rc::make_mut(runs.get_mut(index)?)
+            Runs::Many(many) => {
+                many.listed.take();
+                let index = run_of(&many.runs, name);
+                Rc::make_mut(many.runs.get_mut(index)?)
             }
         };
         let index = place(run, name).ok()?;
@@ -119,10 +150,15 @@ impl Children {
                 if run.len() > RUN {
                     let upper = run.split_off(run.len() / 2);
                     let lower = std::mem::take(run);
-                    self.runs = Runs::Many(vec![Rc::new(lower), Rc::new(upper)]);
+                    self.runs = Runs::Many(Box::new(Many {
+                        runs: vec![Rc::new(lower), Rc::new(upper)],
+                        listed: OnceCell::new(),
+                    }));
                 }
             }
-            Runs::Many(runs) => {
+            Runs::Many(many) => {
+                many.listed.take();
+                let runs = &mut many.runs;
                 let at = run_of(runs, name);
                 let Some(shared) = runs.get_mut(at) else {
                     runs.push(Rc::new(vec![child]));
@@ -146,7 +182,9 @@ impl Children {
                 let index = place(run, name).ok()?;
                 run.remove(index)
             }
-            Runs::Many(runs) => {
+            Runs::Many(many) => {
+                many.listed.take();
+                let runs = &mut many.runs;
                 let at = run_of(runs, name);
                 let index = place(runs.get(at)?, name).ok()?;
                 let run = Rc::make_mut(runs.get_mut(at)?);
@@ -208,6 +246,36 @@ mod tests {
             assert_eq!(children.get(name).map(|node| node.generation), Some(*mark));
         }
         assert!(children.get("absent").is_none());
+    }
+
+    /// However often somebody has asked for it before.
+    #[test]
+    fn the_list_is_in_the_order_of_creation() {
+        let mut children = Children::default();
+        let mut names: Vec<String> = Vec::new();
+        let all = |names: &[String]| -> Vec<u8> {
+            let list = names.iter().map(|name| format!("{name}\0"));
+            list.collect::<String>().into_bytes()
+        };
+        for n in 0..200u64 {
+            let name = (n * 7 % 200).to_string();
+            children.insert(&name, node(n));
+            names.push(name);
+            assert_eq!(children.list(), all(&names));
+        }
+        children.remove("21");
+        names.retain(|name| name != "21");
+        assert_eq!(children.list(), all(&names));
+        // Created anew in place of the old one.
+        if let Some(node) = children.get_mut("7") {
+            Rc::make_mut(node).born = 1000;
+        }
+        names.retain(|name| name != "7");
+        names.push("7".into());
+        assert_eq!(children.list(), all(&names));
+        let copy = children.clone();
+        children.insert("new", node(1001));
+        assert_eq!(copy.list(), all(&names));
     }
 
     #[test]

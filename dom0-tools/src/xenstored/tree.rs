@@ -64,14 +64,7 @@ impl Node {
     /// Names of the children as the protocol lists them: in the order of creation, each with a
     /// zero byte.
     pub fn list(&self) -> Vec<u8> {
-        let mut children: Vec<_> = self.children.iter().collect();
-        children.sort_by_key(|child| child.node.born);
-        let mut list = Vec::with_capacity(self.children.names_len());
-        for child in children {
-            list.extend_from_slice(child.name.as_bytes());
-            list.push(0);
-        }
-        list
+        self.children.list()
     }
 }
 
