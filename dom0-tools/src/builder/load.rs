@@ -81,6 +81,9 @@ impl Feeder {
             }
         };
         while let Ok(mut piece) = self.empty.recv() {
+            if piece.is_empty() {
+                piece = vec![0; PIECE];
+            }
             piece.resize(PIECE, 0);
             match fill(&mut reader, &mut piece) {
                 Ok(0) => return,

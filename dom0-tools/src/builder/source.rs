@@ -271,7 +271,10 @@ impl<'a> Lz4Reader<'a> {
                 return Ok(false);
             };
             self.rest = rest;
-            self.block.resize(Self::BLOCK, 0);
+            if self.block.is_empty() {
+                // Zeroed by the system, as far as it is touched.
+                self.block = vec![0; Self::BLOCK];
+            }
             let unpacked = lz4_flex::block::decompress_into(packed, &mut self.block);
             self.len = unpacked.map_err(invalid)?;
             self.given = 0;
