@@ -641,6 +641,7 @@ pub const TABLE: &[Case] = &[
     },
     Case {
         name: "xen-ours-disks",
+        when: When::Always,
         scenario: "guest-disks",
         initramfs: Initramfs::Managers,
         kernel_args: "oxen.tools=ours",
@@ -648,6 +649,7 @@ pub const TABLE: &[Case] = &[
     },
     Case {
         name: "oxen-ours-disks",
+        when: When::Always,
         scenario: "guest-disks",
         initramfs: Initramfs::Managers,
         kernel_args: "oxen.tools=ours",
