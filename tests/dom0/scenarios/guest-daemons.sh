@@ -24,6 +24,8 @@ remember
 
 # --- consoles ------------------------------------------------------------------------------------------------------
 if [ "$(whose xenconsoled)" = ours ]; then
+    # Its file with its number goes with it.
+    stop_consoled() { old=$(pid_of xenconsoled) && kill "$old" && within 30 ended "$old"; }
     start_consoled() { /oxen/bin/xenconsoled --log=guest --log-dir=$logs --pid-file=/run/xenconsoled.pid "$@"; }
     for signal in KILL TERM; do
         old=$(pid_of xenconsoled)
@@ -42,8 +44,7 @@ if [ "$(whose xenconsoled)" = ours ]; then
         check "it answers ($signal)" prints 42 in_guest keep 'echo $((6 * 7))'
     done
     # Somebody looks while the log is put aside.
-    kill "$(pid_of xenconsoled)"
-    within 30 ended "$(pid_of xenconsoled)"
+    stop_consoled
     check "xenconsoled starts with small logs" start_consoled --log-limit=16384
     timeout 300 xl console keep >/tmp/viewer </dev/null 2>&1 &
     viewer=$!
@@ -52,8 +53,7 @@ if [ "$(whose xenconsoled)" = ours ]; then
     check "a viewer sees all of it" within 120 grep -q 'number 1000\.' /tmp/viewer
     check "a log is no larger than its limit" sh -c "[ \$(stat -c %s $(log_of keep).1) -le 16384 ]"
     kill $viewer
-    kill "$(pid_of xenconsoled)"
-    within 30 ended "$(pid_of xenconsoled)"
+    stop_consoled
     rm -f "$(log_of keep)"*
     check "xenconsoled starts with large logs" start_consoled
     check "it answers" prints 42 in_guest keep 'echo $((6 * 7))'
