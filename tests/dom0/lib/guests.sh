@@ -49,14 +49,16 @@ long_checks() {
             continue
         fi
         count=$((count + 1))
-        [ $count = 24 ] || continue
+        [ $count = 20 ] || continue
         say "takes long: $now"
         tail -n 20 /tmp/check.out
         for process in /proc/[0-9]*; do
             line=$(cat $process/cmdline | tr '\0' ' ')
             [ -n "$line" ] && echo "${process#/proc/} $(sed -n 's/^State:\t//p' $process/status) $(cat $process/wchan) $line"
         done 2>/dev/null
-    done
+        timeout 20 xl list
+        tail -n 3 /tmp/console.log "$logs"/*.log
+    done 2>&1
 }
 
 start_tools() {

@@ -37,7 +37,9 @@ check "memory is back" back "$free"
 # Its console on this terminal: -c ends when the guest does.
 mkfifo /tmp/typed
 exec 3<>/tmp/typed
-timeout 300 xl create -c "$(config console "cmdline = 'console=hvc0 loglevel=4 guest.then=poweroff'")" <&3 >/tmp/console.log 2>&1
+config console "cmdline = 'console=hvc0 loglevel=4 guest.then=poweroff'" >/dev/null
+shown_here() { timeout 300 xl create -c /tmp/guests/console.cfg <&3 >/tmp/console.log 2>&1; }
+check "create -c ends when its guest does" shown_here
 exec 3>&-
 check "create -c shows the console" sh -c 'grep -q "^%% ready" /tmp/console.log || ! cat /tmp/console.log'
 check "gone by itself" gone console
