@@ -136,7 +136,7 @@ busy() {
     while [ $n -lt "$1" ]; do
         n=$((n + 1))
         rm -f "$(log_of "busy$n")"
-        check "busy guest $n" /oxen/bin/xl create -qe "$(bare "busy$n" "role=3 from=$from until=$((from + second))" "memory = 16" "on_poweroff = 'preserve'")"
+        check "busy guest $n" xl create -qe "$(bare "busy$n" "role=3 from=$from until=$((from + second))" "memory = 16" "on_poweroff = 'preserve'")"
     done
     now=$(microbench now | sed 's/@@ ticks //')
     check "all are there in time" [ "$now" -lt "$from" ]
