@@ -95,7 +95,7 @@ const XEN_GUESTS: Case = Case {
 };
 
 /// Whose tools, and what they are put through.
-const OURS: &str = "oxen.tools=ours oxen.parts=guest+guest-cycles+guest-devices";
+const OURS: &str = "oxen.tools=ours oxen.parts=guest+guest-cycles+guest-devices oxen.cycles=100";
 const OURS_MORE: &str = "oxen.tools=ours \
      oxen.parts=guest-daemons+guest-attach+guest-crash+guest-commands+guest-refusals+guest-smp";
 const OUR_DAEMONS: &str = "oxen.xenstored=ours oxen.xenconsoled=ours \
@@ -609,15 +609,9 @@ pub const TABLE: &[Case] = &[
     // The same scenarios by our tools alone, on either hypervisor.
     Case {
         name: "xen-ours",
+        when: When::Always,
         scenario: "guests",
         kernel_args: OURS,
-        ..XEN_GUESTS
-    },
-    Case {
-        name: "xen-ours-cycles",
-        when: When::Always,
-        scenario: "guest-cycles",
-        kernel_args: "oxen.tools=ours",
         ..XEN_GUESTS
     },
     Case {
@@ -629,12 +623,14 @@ pub const TABLE: &[Case] = &[
     },
     Case {
         name: "xen-ours-more",
+        when: When::Always,
         scenario: "guests",
         kernel_args: OURS_MORE,
         ..XEN_GUESTS
     },
     Case {
         name: "oxen-ours-more",
+        when: When::Always,
         scenario: "guests",
         kernel_args: OURS_MORE,
         ..GUESTS
