@@ -454,6 +454,7 @@ pub const TABLE: &[Case] = &[
     // Eight at once, 200 lives, 100 deaths: nothing may be left of any of them.
     Case {
         name: "oxen-guest-many",
+        when: When::Always,
         scenario: "guest-many",
         memory: 3072,
         ..GUESTS
@@ -467,6 +468,7 @@ pub const TABLE: &[Case] = &[
     },
     Case {
         name: "oxen-guest-deaths",
+        when: When::Always,
         scenario: "guest-deaths",
         ..GUESTS
     },
