@@ -5,9 +5,10 @@ start_tools
 cycles=$(argument oxen.cycles)
 : "${cycles:=200}"
 
-# Whatever it brings upon itself, it is ended here.
+# Whatever it brings upon itself, it is ended here. It attacks whenever nobody else has anything to do: what is counted
+# is lives, and its share of the processors would only make the tools slower.
 hostile_until_destroyed() {
-    hostile "$1" "$2" 1000000 "on_poweroff = 'preserve'" "on_reboot = 'preserve'" "on_crash = 'preserve'" \
+    hostile "$1" "$2" 1000000 "cpu_weight = 16" "on_poweroff = 'preserve'" "on_reboot = 'preserve'" "on_crash = 'preserve'" \
         "on_watchdog = 'preserve'" "on_soft_reset = 'preserve'"
 }
 # one NAME NUMBER
