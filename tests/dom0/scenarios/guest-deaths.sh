@@ -12,8 +12,8 @@ crowd=4
 
 random() { echo $(($(od -An -N2 -tu2 /dev/urandom) % $1)); }
 new_disk() { truncate -s 16M "/tmp/$1.img" && echo "disk = [ 'file:/tmp/$1.img,xvda,w' ]"; }
-# Tenths of a second of CPU time that a guest has used.
-tenths() { xl list "$1" | awk 'END { print int($NF * 10) }'; }
+# Tenths of a second of CPU time that a guest has used; by our xl, which takes a third of the time that stock xl takes.
+tenths() { /oxen/bin/xl list "$1" | awk 'END { print int($NF * 10) }'; }
 
 check "the first ones" first_ones $crowd
 one_with_a_disk() { create disk "$(new_disk disk)" && boot=$(tenths disk) && xl destroy disk && gone disk; }
@@ -31,12 +31,15 @@ end() {
     rm "$(log_of "$1")"
 }
 reap() {
-    due=$(xl list | awk 'NR == FNR { point[$1] = $2; next } ($1 in point) && $NF * 10 >= point[$1] { print $1 }' /tmp/points -)
+    # Each look takes time from those who boot.
+    usleep 300000
+    due=$(/oxen/bin/xl list | awk 'NR == FNR { point[$1] = $2; next } ($1 in point) && $NF * 10 >= point[$1] { print $1 }' /tmp/points -)
+    booted=$(grep -l '^%% ready' $logs/guest-v*.log | sed 's/.*guest-\(.*\)\.log/\1/')
     rest=
     for victim in $living; do
-        case " $(echo $due) " in
+        case " $(echo $due $booted) " in
         *" $victim "*) end "$victim" & ;;
-        *) if shows "$victim" '^%% ready'; then end "$victim" & else rest="$rest $victim"; fi ;;
+        *) rest="$rest $victim" ;;
         esac
     done
     living=$rest
