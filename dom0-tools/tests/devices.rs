@@ -127,6 +127,40 @@ fn a_complaint_that_a_guest_made_does_not_keep_its_device() {
     assert!(!store.exists(&complaint).unwrap());
 }
 
+/// The kernel's disk backend goes when its frontend's node has gone, and says that it has closed only if it had been
+/// asked by then.
+#[test]
+fn a_backend_is_asked_to_close_before_its_frontend_is_gone() {
+    if !may_attach() {
+        return;
+    }
+    let daemon = Daemon::start("order");
+    let store = daemon.client();
+    let device = attach(&daemon, ready).unwrap();
+    let (listens, ready_to_go) = std::sync::mpsc::channel();
+    let took = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let watching = daemon.client();
+            watching.watch(&device.frontend(), "frontend").unwrap();
+            listens.send(()).unwrap();
+            let end = Instant::now() + PATIENCE;
+            while watching.exists(&device.frontend()).unwrap() {
+                assert!(Instant::now() < end, "the frontend stays");
+                watching.next_event(Some(PATIENCE)).unwrap();
+            }
+            let state = format!("{BACKEND}/state");
+            if watching.read_string(&state).unwrap() == CLOSING {
+                watching.write(&state, CLOSED).unwrap();
+            }
+        });
+        ready_to_go.recv().unwrap();
+        let started = Instant::now();
+        disk::detach(&store, &device, true).unwrap();
+        started.elapsed()
+    });
+    assert!(took < Duration::from_secs(8), "waited in vain: {took:?}");
+}
+
 #[test]
 fn what_a_guest_has_its_backend_say_does_nothing_to_a_terminal() {
     if !may_attach() {

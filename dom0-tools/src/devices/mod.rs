@@ -114,11 +114,7 @@ fn remove(store: &Client, device: &Device) -> Result<(), Error> {
 
 /// `false`: there is nobody to wait for.
 fn ask_to_close(store: &Client, device: &Device, force: bool) -> Result<bool, Cause> {
-    if force {
-        // A backend whose frontend is gone does not wait for it.
-        store.rm_if_present(&device.frontend())?;
-    }
-    let asked = xenbus::ask_to_close(store, device)?;
+    let asked = xenbus::ask_to_close(store, device, force)?;
     let served_by_qemu = device.backend_domid == 0 && device.backend_kind == "qdisk";
     Ok(asked && !(served_by_qemu && qdisk::running(store, device.domid)?.is_none()))
 }

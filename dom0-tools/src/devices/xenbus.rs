@@ -127,21 +127,27 @@ pub fn complaint(store: &Client, device: &Device) -> Result<Option<String>, xens
     Ok(None)
 }
 
-/// Asks the backend to let the device go. `false`: there is no backend any more.
+/// Asks the backend to let the device go; by force, whatever the frontend does. `false`: there is no backend any more.
+///
+/// A backend notices by its frontend's node being gone that it is not to wait for it. The kernel's says that it has closed
+/// only if it had been asked by then, and one that is asked later is not there any more to answer: both in one transaction.
 ///
 /// # Errors
 /// Those of xenstore.
-pub fn ask_to_close(store: &Client, device: &Device) -> Result<bool, xenstore::Error> {
+pub fn ask_to_close(store: &Client, device: &Device, force: bool) -> Result<bool, xenstore::Error> {
     let backend = device.backend();
     store.transaction(|tx| {
         let path = format!("{backend}/state");
-        let Some(state) = tx.try_read_string(&path)? else {
-            return Ok(false);
-        };
-        tx.write(&format!("{backend}/online"), "0")?;
-        if state.trim() != u32::from(XenbusState::CLOSED).to_string() {
-            tx.write(&path, u32::from(XenbusState::CLOSING).to_string())?;
+        let state = tx.try_read_string(&path)?;
+        if let Some(state) = &state {
+            tx.write(&format!("{backend}/online"), "0")?;
+            if state.trim() != u32::from(XenbusState::CLOSED).to_string() {
+                tx.write(&path, u32::from(XenbusState::CLOSING).to_string())?;
+            }
         }
-        Ok(true)
+        if force {
+            tx.rm_if_present(&device.frontend())?;
+        }
+        Ok(state.is_some())
     })
 }
