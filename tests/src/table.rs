@@ -602,19 +602,24 @@ pub const TABLE: &[Case] = &[
         scenario: "guest-xl",
         ..GUESTS
     },
-    // Long and busy: beside rows that wait more.
+    // A quarter of an hour, and busy.
     Case {
         name: "oxen-guest-deaths",
-        when: When::Always,
         scenario: "guest-deaths",
         ..GUESTS
     },
     // The same scenarios by our tools alone, on either hypervisor.
     Case {
         name: "xen-ours",
-        when: When::Always,
         scenario: "guests",
         kernel_args: OURS,
+        ..XEN_GUESTS
+    },
+    Case {
+        name: "xen-ours-cycles",
+        when: When::Always,
+        scenario: "guest-cycles",
+        kernel_args: "oxen.tools=ours oxen.cycles=100",
         ..XEN_GUESTS
     },
     Case {
@@ -626,21 +631,18 @@ pub const TABLE: &[Case] = &[
     },
     Case {
         name: "xen-ours-more",
-        when: When::Always,
         scenario: "guests",
         kernel_args: OURS_MORE,
         ..XEN_GUESTS
     },
     Case {
         name: "oxen-ours-more",
-        when: When::Always,
         scenario: "guests",
         kernel_args: OURS_MORE,
         ..GUESTS
     },
     Case {
         name: "xen-ours-disks",
-        when: When::Always,
         scenario: "guest-disks",
         initramfs: Initramfs::Managers,
         kernel_args: "oxen.tools=ours",
