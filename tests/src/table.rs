@@ -619,7 +619,7 @@ pub const TABLE: &[Case] = &[
         name: "xen-ours-cycles",
         when: When::Always,
         scenario: "guest-cycles",
-        kernel_args: "oxen.tools=ours oxen.cycles=100",
+        kernel_args: "oxen.tools=ours",
         ..XEN_GUESTS
     },
     Case {
