@@ -95,7 +95,7 @@ const XEN_GUESTS: Case = Case {
 };
 
 /// Whose tools, and what they are put through.
-const OURS: &str = "oxen.tools=ours oxen.parts=guest+guest-cycles+guest-devices oxen.cycles=100";
+const OURS: &str = "oxen.tools=ours oxen.parts=guest+guest-cycles+guest-devices";
 const OURS_MORE: &str = "oxen.tools=ours \
      oxen.parts=guest-daemons+guest-attach+guest-crash+guest-commands+guest-refusals+guest-smp";
 const OUR_DAEMONS: &str = "oxen.xenstored=ours oxen.xenconsoled=ours \
@@ -621,6 +621,12 @@ pub const TABLE: &[Case] = &[
         scenario: "guest-cycles",
         kernel_args: "oxen.tools=ours",
         ..XEN_GUESTS
+    },
+    Case {
+        name: "oxen-ours-cycles",
+        scenario: "guest-cycles",
+        kernel_args: "oxen.tools=ours oxen.cycles=100",
+        ..GUESTS
     },
     Case {
         name: "oxen-ours",
