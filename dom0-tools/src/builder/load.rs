@@ -82,6 +82,7 @@ impl Feeder {
         };
         while let Ok(mut piece) = self.empty.recv() {
             if piece.is_empty() {
+                // Zeroed by the system, as far as it is touched.
                 piece = vec![0; PIECE];
             }
             piece.resize(PIECE, 0);

@@ -31,17 +31,19 @@ impl Turns {
     /// Whether this client, which met a conflict, may begin a transaction now. It has the turn then; otherwise it is in the
     /// queue.
     pub fn ask(&mut self, conn: ConnId, now: Instant) -> bool {
-        let free = match self.holder {
-            Some((holder, since)) => holder == conn || now.duration_since(since) >= TURN,
-            None => true,
-        };
-        if free && self.waiting.is_empty() || self.holder.is_some_and(|(holder, _)| holder == conn)
-        {
+        let has_it = self.holder.is_some_and(|(holder, _)| holder == conn);
+        if has_it || self.waiting.is_empty() && self.is_free(now) {
             self.holder = Some((conn, now));
             return true;
         }
         self.waiting.push_back((conn, now));
         false
+    }
+
+    /// Whether nobody has the turn, or has had it for long enough.
+    fn is_free(&self, now: Instant) -> bool {
+        let since = self.holder.map(|(_, since)| since);
+        since.is_none_or(|since| now.duration_since(since) >= TURN)
     }
 
     /// A client's transaction was kept or given up, or the client is gone: its turn is over.
@@ -60,11 +62,7 @@ impl Turns {
     /// The next one that may go on, taken out of the queue.
     pub fn next(&mut self, now: Instant) -> Option<ConnId> {
         let &(first, since) = self.waiting.front()?;
-        let over = match self.holder {
-            Some((_, begun)) => now.duration_since(begun) >= TURN,
-            None => true,
-        };
-        if over {
+        if self.is_free(now) {
             self.holder = Some((first, now));
         } else if now.duration_since(since) < PATIENCE {
             return None;
