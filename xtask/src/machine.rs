@@ -76,7 +76,7 @@ pub struct Plan {
     pub icount: bool,
     /// Start stopped, with a gdb stub on this TCP port of 127.0.0.1.
     pub gdb: Option<u16>,
-    /// QEMU's `-d` flags, into `qemu-debug.log`.
+    /// QEMU's `-d` flags, into `qemu-debug.log`; without, `cpu_reset`.
     pub debug: Option<String>,
 }
 
@@ -154,10 +154,10 @@ impl Plan {
         if let Some(port) = self.gdb {
             args.add(&["-S", "-gdb", &format!("tcp:127.0.0.1:{port}")]);
         }
-        if let Some(flags) = &self.debug {
-            let log = folder.join("qemu-debug.log");
-            args.add(&["-d", flags, "-D", &log.to_string_lossy()]);
-        }
+        // A triple fault leaves no word anywhere else.
+        let flags = self.debug.as_deref().unwrap_or("cpu_reset");
+        let log = folder.join("qemu-debug.log");
+        args.add(&["-d", flags, "-D", &log.to_string_lossy()]);
         // A reason for the guest to have a screen: text and framebuffer consoles.
         args.add(&["-vga", "std"]);
         self.boot_arguments(parts, folder, &mut args)?;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -222,6 +223,31 @@ impl Guest {
     pub fn wait_end(&mut self, patience: Patience) -> Result<ExitStatus> {
         self.wait("", patience)?;
         Ok(self.child.wait()?)
+    }
+
+    /// Whether QEMU has ended by a signal, as it does when it crashes or the host runs out of memory.
+    pub fn died_of_a_signal(&mut self) -> bool {
+        let status = self.child.try_wait().ok().flatten();
+        status.is_some_and(|status| status.signal().is_some())
+    }
+
+    /// How QEMU ended, for a machine that went without a word: its status, what it said, and whether a
+    /// triple fault was the cause.
+    pub fn how_it_ended(&mut self) -> String {
+        let mut how = match self.child.try_wait() {
+            Ok(Some(status)) => format!("QEMU ended with {status}"),
+            Ok(None) => "QEMU still runs".to_owned(),
+            Err(error) => format!("QEMU's status is not known: {error}"),
+        };
+        let read = |name| fs::read(self.folder.join(name)).unwrap_or_default();
+        let said = String::from_utf8_lossy(&read("qemu.log")).into_owned();
+        if !said.trim().is_empty() {
+            how.push_str(&format!(" and said: {}", said.trim()));
+        }
+        if String::from_utf8_lossy(&read("qemu-debug.log")).contains("Triple fault") {
+            how.push_str(", after a triple fault");
+        }
+        how
     }
 
     /// CPU time that the machine had used when it was last waited for.
