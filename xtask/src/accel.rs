@@ -19,8 +19,10 @@ use crate::{cmd, paths};
 pub enum Accelerator {
     /// The processor.
     Kvm,
-    /// QEMU's translator.
+    /// QEMU's translator, a thread per processor.
     Tcg,
+    /// The same with one thread for all of them, to tell the emulator's races from the guest's.
+    TcgOneThread,
 }
 
 impl Accelerator {
@@ -29,13 +31,15 @@ impl Accelerator {
         match self {
             Self::Kvm => "kvm",
             Self::Tcg => "tcg",
+            Self::TcgOneThread => "tcg,thread=single",
         }
     }
 
-    /// The fastest that works here. `OXEN_ACCEL=tcg` or `kvm` decides without a probe.
+    /// The fastest that works here. `OXEN_ACCEL`, of [`Self::qemu_name`], decides without a probe.
     pub fn best(packages: &Packages) -> Result<Self> {
         match std::env::var("OXEN_ACCEL").as_deref() {
             Ok("tcg") => return Ok(Self::Tcg),
+            Ok("tcg,thread=single") => return Ok(Self::TcgOneThread),
             Ok("kvm") => return Ok(Self::Kvm),
             _ => {}
         }

@@ -144,7 +144,7 @@ impl Plan {
         // MONITOR has no emulation worth the name, and stock Xen would use it.
         let usual = match self.accelerator {
             Accelerator::Kvm => "host",
-            Accelerator::Tcg => "EPYC,-monitor",
+            Accelerator::Tcg | Accelerator::TcgOneThread => "EPYC,-monitor",
         };
         args.add(&["-cpu", self.cpu_model.as_deref().unwrap_or(usual)]);
         if self.icount {

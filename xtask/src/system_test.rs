@@ -171,7 +171,7 @@ fn plan_of(case: &Case, accelerator: Accelerator) -> Plan {
     let mut plan = Plan::new(case.system, case.route, case.scenario, accelerator);
     plan.cpus = case.cpus;
     plan.memory = case.memory;
-    if accelerator == Accelerator::Tcg {
+    if accelerator != Accelerator::Kvm {
         plan.cpu_model = case.cpu_model.map(str::to_owned);
     }
     plan.hypervisor_args = case.hypervisor_args.to_owned();
