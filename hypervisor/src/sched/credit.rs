@@ -18,6 +18,9 @@ pub const MAX_SLICE: u64 = 10_000_000;
 /// Debt beyond what this much running costs is forgiven, in nanoseconds: who ran alone for long is not starved when
 /// company arrives.
 pub const MAX_DEBT_TIME: u64 = 80_000_000;
+/// What a vCPU gets that has its CPU for itself and no credit left: enough for one preemption, so that it is not ahead
+/// of those who had no need to run meanwhile.
+pub const ALONE_CREDIT: i64 = RATELIMIT as i64;
 /// A waiting vCPU moves to another CPU's queue when it has this much more credit than what runs there.
 pub const MIGRATE_RESIST: i64 = EPOCH_CREDIT / 4;
 /// Period over which a cap is enforced, in nanoseconds.
@@ -73,6 +76,12 @@ impl Account {
     /// Takes what `ran` nanoseconds cost.
     pub fn burn(&mut self, ran: u64, weight: u16) {
         let floor = -cost(MAX_DEBT_TIME, weight);
+        self.credit = self.credit.saturating_sub(cost(ran, weight)).max(floor);
+    }
+
+    /// Takes what `ran` nanoseconds cost while nobody else wanted the CPU: that is no debt.
+    pub fn burn_alone(&mut self, ran: u64, weight: u16) {
+        let floor = self.credit.min(0);
         self.credit = self.credit.saturating_sub(cost(ran, weight)).max(floor);
     }
 }

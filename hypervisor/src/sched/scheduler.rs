@@ -430,7 +430,7 @@ impl Scheduler {
                 && let Ok(granted) = prev.domain.sched.claim(now, rest)
             {
                 inner.granted = granted;
-                let until = self.publish(cpu, prev, &inner, now, Some(granted));
+                let until = self.publish(cpu, prev, &mut inner, now, Some(granted));
                 drop(inner);
                 *current = Some(prev.clone());
                 return Decision {
@@ -453,9 +453,9 @@ impl Scheduler {
         let next = self.choose(me, cpu, yielded, now);
         let until = match &next {
             Some(next) => {
-                let inner = next.vcpu.sched.inner.lock();
+                let mut inner = next.vcpu.sched.inner.lock();
                 let granted = next.domain.sched.is_capped().then_some(inner.granted);
-                self.publish(cpu, next, &inner, now, granted)
+                self.publish(cpu, next, &mut inner, now, granted)
             }
             None => cpu.queue.lock().unpark(now),
         };
@@ -471,7 +471,12 @@ impl Scheduler {
     /// Takes what a vCPU ran off its credits and its domain's budget.
     fn charge(&self, context: &Context, inner: &mut Inner, now: u64) {
         let ran = now.saturating_sub(inner.unpaid_since);
-        inner.account.burn(ran, context.domain.sched.weight());
+        let weight = context.domain.sched.weight();
+        if inner.alone {
+            inner.account.burn_alone(ran, weight);
+        } else {
+            inner.account.burn(ran, weight);
+        }
         inner.account.catch_up(self.epoch());
         context.domain.sched.settle(inner.granted, ran);
         (inner.unpaid_since, inner.granted) = (now, 0);
@@ -482,12 +487,16 @@ impl Scheduler {
         &self,
         cpu: &Cpu,
         context: &Context,
-        inner: &Inner,
+        inner: &mut Inner,
         now: u64,
         granted: Option<u64>,
     ) -> Option<u64> {
         let weight = context.domain.sched.weight();
         let mut queue = cpu.queue.lock();
+        inner.alone = queue.is_empty();
+        if inner.alone && inner.account.credit <= 0 {
+            inner.account.credit = credit::ALONE_CREDIT;
+        }
         queue.running = Some(Running {
             account: inner.account,
             weight,

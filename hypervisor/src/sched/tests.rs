@@ -271,6 +271,32 @@ fn who_ran_alone_is_not_punished() {
 }
 
 #[test]
+fn who_ran_alone_is_not_behind_those_it_takes_turns_with() {
+    let mut m = Machine::new(1);
+    let (hog, other) = (domain(1, 1), domain(2, 1));
+    let (hog, other) = (&hog.vcpus()[0], &other.vcpus()[0]);
+    m.reevaluate(hog);
+    m.run(1_000 * MS);
+    // As a disk's front end and back end do: one works while the other waits for it.
+    for _ in 0..100 {
+        for (from, to) in [(hog, other), (other, hog)] {
+            m.block(from);
+            m.settle();
+            m.wake(to);
+            m.run(MS / 5);
+        }
+    }
+    m.block(hog);
+    m.settle();
+    m.wake(other);
+    m.run(2 * RATELIMIT);
+    let before = m.ran(hog);
+    m.wake(hog);
+    m.run(2 * RATELIMIT);
+    assert!(m.ran(hog) > before, "nothing in {} ns", 2 * RATELIMIT);
+}
+
+#[test]
 fn a_sleeper_that_wakes_runs_soon() {
     let mut m = Machine::new(1);
     let (hog, sleeper) = (domain(1, 1), domain(2, 1));

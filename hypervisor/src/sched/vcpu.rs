@@ -41,6 +41,8 @@ pub(super) struct Inner {
     pub started: u64,
     /// Since when its running is not yet paid for.
     pub unpaid_since: u64,
+    /// Nobody else wanted its pCPU since then.
+    pub alone: bool,
     /// What it claimed of its domain's capped budget.
     pub granted: u64,
     pub runstate: RunstateClock,
@@ -85,6 +87,7 @@ impl VcpuSched {
                 last_cpu: 0,
                 started: 0,
                 unpaid_since: 0,
+                alone: false,
                 granted: 0,
                 runstate: RunstateClock::new(),
             }),
