@@ -89,8 +89,11 @@ const GUESTS: Case = Case {
     scenario: "guest",
     ..BASE
 };
+// Xen 4.17 leaves vector registers to be switched when they are used on AMD's processors. Under emulation programs of dom0
+// lost theirs now and then, and died or read wrong bytes.
 const XEN_GUESTS: Case = Case {
     system: System::Xen,
+    hypervisor_args: "spec-ctrl=eager-fpu",
     ..GUESTS
 };
 
@@ -352,6 +355,13 @@ pub const TABLE: &[Case] = &[
         expect: &["its console was left again"],
         ..XEN_GUESTS
     },
+    // The longest of every run: early, so that the others go on beside it.
+    Case {
+        name: "oxen-guest-deaths",
+        when: When::Always,
+        scenario: "guest-deaths",
+        ..GUESTS
+    },
     Case {
         name: "oxen-first-guest",
         when: When::Always,
@@ -600,12 +610,6 @@ pub const TABLE: &[Case] = &[
         name: "oxen-xl",
         when: When::Always,
         scenario: "guest-xl",
-        ..GUESTS
-    },
-    // A quarter of an hour, and busy.
-    Case {
-        name: "oxen-guest-deaths",
-        scenario: "guest-deaths",
         ..GUESTS
     },
     // The same scenarios by our tools alone, on either hypervisor.
