@@ -355,10 +355,9 @@ pub const TABLE: &[Case] = &[
         expect: &["its console was left again"],
         ..XEN_GUESTS
     },
-    // The longest of every run: early, so that the others go on beside it.
+    // Long: early, so that others go on beside it.
     Case {
         name: "oxen-guest-deaths",
-        when: When::Always,
         scenario: "guest-deaths",
         ..GUESTS
     },
