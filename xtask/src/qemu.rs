@@ -241,8 +241,13 @@ impl Guest {
         };
         let read = |name| fs::read(self.folder.join(name)).unwrap_or_default();
         let said = String::from_utf8_lossy(&read("qemu.log")).into_owned();
-        if !said.trim().is_empty() {
-            how.push_str(&format!(" and said: {}", said.trim()));
+        // What it always says: what it cannot emulate, and that it waits for the console.
+        let said: Vec<&str> = said
+            .lines()
+            .filter(|line| !line.contains("warning: ") && !line.contains("info: "))
+            .collect();
+        if !said.is_empty() {
+            how.push_str(&format!(" and said: {}", said.join(" / ")));
         }
         if String::from_utf8_lossy(&read("qemu-debug.log")).contains("Triple fault") {
             how.push_str(", after a triple fault");

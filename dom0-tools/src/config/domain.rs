@@ -42,6 +42,55 @@ impl Kind {
     }
 }
 
+/// How a domain sees the time-stamp counter (`XEN_CPUID_TSC_MODE_*` in Xen's `arch-x86/cpuid.h`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum TscMode {
+    /// The processor's where that is safe, else emulated.
+    #[default]
+    Default,
+    /// Emulated.
+    AlwaysEmulate,
+    /// The processor's.
+    Native,
+    /// The processor's, with its rate kept over migrations by the guest (gone from Xen 4.14 on, which refuses it).
+    NativeParavirt,
+}
+
+impl TscMode {
+    const ALL: [Self; 4] = [
+        Self::Default,
+        Self::AlwaysEmulate,
+        Self::Native,
+        Self::NativeParavirt,
+    ];
+
+    /// As in configurations and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::AlwaysEmulate => "always_emulate",
+            Self::Native => "native",
+            Self::NativeParavirt => "native_paravirt",
+        }
+    }
+
+    /// As the hypervisor counts them; also what configurations of old have.
+    pub fn number(self) -> u32 {
+        match self {
+            Self::Default => 0,
+            Self::AlwaysEmulate => 1,
+            Self::Native => 2,
+            Self::NativeParavirt => 3,
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|mode| mode.name() == text || mode.number().to_string() == text)
+    }
+}
+
 /// What becomes of a domain that stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -194,6 +243,8 @@ pub struct Domain {
     pub time_offset: i64,
     /// Whether its clock shows local time.
     pub local_time: bool,
+    /// How it sees the time-stamp counter.
+    pub tsc_mode: TscMode,
 }
 
 /// Reads a domain's configuration, with overrides behind it. Warnings are pushed.
@@ -296,6 +347,21 @@ impl Keys<'_> {
         Ok(number.and_then(|number| u32::try_from(number).ok()))
     }
 
+    fn tsc_mode(&self) -> Result<TscMode, Error> {
+        let key = "tsc_mode";
+        let Some(text) = self.filled(key)? else {
+            return Ok(TscMode::Default);
+        };
+        TscMode::parse(&text).ok_or_else(|| {
+            let all = TscMode::ALL.map(TscMode::name).join(", ");
+            self.error(
+                key,
+                format!("\"{text}\" is no such mode"),
+                format!("known: {all}"),
+            )
+        })
+    }
+
     fn action(&self, key: &str, default: Action) -> Result<Action, Error> {
         let Some(text) = self.filled(key)? else {
             return Ok(default);
@@ -393,6 +459,7 @@ impl Domain {
                 .number("rtc_timeoffset", i64::from(i32::MIN), i32::MAX as u64)?
                 .unwrap_or(0),
             local_time: keys.small("localtime", 0, 1)?.unwrap_or(0) == 1,
+            tsc_mode: keys.tsc_mode()?,
             name,
             uuid,
         })
@@ -562,6 +629,24 @@ mod tests {
         assert_eq!(domain.on_reboot, Action::Restart);
         assert_eq!(domain.command_line, "");
         assert_eq!(domain.kind, Kind::Pv);
+    }
+
+    #[test]
+    fn modes_of_the_time_stamp_counter() {
+        let mode = |line: &str| {
+            parse(&format!("name='a'\nkernel='/k'\n{line}")).map(|(domain, _)| domain.tsc_mode)
+        };
+        assert_eq!(mode(""), Ok(TscMode::Default));
+        assert_eq!(
+            mode("tsc_mode='always_emulate'"),
+            Ok(TscMode::AlwaysEmulate)
+        );
+        assert_eq!(mode("tsc_mode=2"), Ok(TscMode::Native));
+        let error = mode("tsc_mode='emulated'").unwrap_err();
+        assert!(
+            error.starts_with("t.cfg:3: tsc_mode: \"emulated\" is no such mode"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -46,6 +46,7 @@ const WORKS: &[&str] = &[
     "max_event_channels",
     "rtc_timeoffset",
     "localtime",
+    "tsc_mode",
 ];
 
 const IDLE: &[&str] = &[
@@ -154,7 +155,7 @@ const IDLE: &[&str] = &[
     "console_autoconnect",
 ];
 
-const IGNORED: &[&str] = &["cpuid", "tsc_mode", "xen_extended_cpuid"];
+const IGNORED: &[&str] = &["cpuid", "xen_extended_cpuid"];
 
 const MISSING: &[&str] = &[
     "bootloader",

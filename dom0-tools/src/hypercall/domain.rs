@@ -7,8 +7,9 @@ use hypercall_abi::arch_x86::VcpuGuestContext;
 use hypercall_abi::domctl::{
     DomctlAddressSize, DomctlCmd, DomctlCreatedomain, DomctlGetdomaininfo, DomctlHypercallInit,
     DomctlMaxMem, DomctlMaxVcpus, DomctlSchedOp, DomctlSchedulerOp, DomctlSendtrigger,
-    DomctlSetdebugging, DomctlSetdomainhandle, DomctlSettimeoffset, DomctlVcpuaffinity,
-    DomctlVcpucontext, Scheduler, SendTrigger, XEN_VCPUAFFINITY_HARD, XEN_VCPUAFFINITY_SOFT,
+    DomctlSetdebugging, DomctlSetdomainhandle, DomctlSettimeoffset, DomctlTscInfo,
+    DomctlVcpuaffinity, DomctlVcpucontext, Scheduler, SendTrigger, XEN_VCPUAFFINITY_HARD,
+    XEN_VCPUAFFINITY_SOFT,
 };
 use hypercall_abi::event_channel::{EvtchnAllocUnbound, EvtchnOp, EvtchnPort};
 use hypercall_abi::sched::{SchedOp, SchedRemoteShutdown, Shutdown};
@@ -137,6 +138,21 @@ impl Interface {
         });
         // SAFETY: there are no handles in it.
         unsafe { self.domctl("time offset", op)? };
+        Ok(())
+    }
+
+    /// Says how the guest sees the time-stamp counter: `XEN_CPUID_TSC_MODE_*` in Xen's `arch-x86/cpuid.h`.
+    ///
+    /// # Errors
+    /// What the hypervisor refuses; modes that it does not know among it.
+    pub fn set_tsc_mode(&self, domain: DomId, mode: u32) -> Result<(), Error> {
+        let mut op = domctl(DomctlCmd::SETTSCINFO, domain);
+        op.u.set_tsc_info(DomctlTscInfo {
+            tsc_mode: mode,
+            ..Default::default()
+        });
+        // SAFETY: there are no handles in it.
+        unsafe { self.domctl("time-stamp counter mode", op)? };
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use super::lock::Lock;
 use super::{Error, Tools, destroy, find, json, memory, store, userdata};
 use crate::builder::{self, Request, XenTarget};
 use crate::config::cpus::Cpus;
-use crate::config::domain::{Domain, Kind, Uuid};
+use crate::config::domain::{Domain, Kind, TscMode, Uuid};
 use crate::config::syntax::{Settings, Value};
 use crate::devices::{self, Mac};
 use crate::sys::log;
@@ -271,6 +271,10 @@ fn fill(
     let offset = config.time_offset + if config.local_time { zone()? } else { 0 };
     if offset != 0 {
         tools.xen.set_time_offset(domain, offset)?;
+    }
+    // A domain begins with the default.
+    if config.tsc_mode != TscMode::Default {
+        tools.xen.set_tsc_mode(domain, config.tsc_mode.number())?;
     }
     let served_by = |daemon: &str| -> Result<DomId, Error> {
         let path = format!("/tool/{daemon}/domid");

@@ -3,7 +3,7 @@
 use hypercall_abi::xen::DomId;
 use serde_json::{Map, Value, json};
 
-use crate::config::domain::{Action, Domain, Uuid};
+use crate::config::domain::{Action, Domain, TscMode, Uuid};
 use crate::devices::disk_spec::Format;
 
 /// What stock tools read from a domain's `libxl-json` file and `xl list -l` prints.
@@ -20,6 +20,9 @@ pub fn config(domain: &Domain, uuid: Uuid) -> Value {
     build.insert("cmdline".into(), json!(domain.command_line));
     if let Some(ramdisk) = &domain.ramdisk {
         build.insert("ramdisk".into(), json!(ramdisk.to_string_lossy()));
+    }
+    if domain.tsc_mode != TscMode::Default {
+        build.insert("tsc_mode".into(), json!(domain.tsc_mode.name()));
     }
     let mut shares = Map::new();
     if let Some(weight) = domain.weight {

@@ -6,6 +6,7 @@ check "destroy it" xl destroy first
 check "it is gone" gone first
 free=$(free_pages)
 check "create with an emulated counter" create tsc "tsc_mode = 'always_emulate'"
+check "the tools know it" sh -c 'xl list -l tsc | grep -q "\"tsc_mode\": \"always_emulate\""'
 check "it answers" prints 42 in_guest tsc 'echo $((6 * 7))'
 check "its kernel complains of no clock" in_guest tsc '! dmesg | grep -iE "unstable|skewed|stalled|lockup"'
 # How long two readings of the guest's clock are apart, in seconds of either side.
