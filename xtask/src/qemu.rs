@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -223,12 +222,6 @@ impl Guest {
     pub fn wait_end(&mut self, patience: Patience) -> Result<ExitStatus> {
         self.wait("", patience)?;
         Ok(self.child.wait()?)
-    }
-
-    /// Whether QEMU has ended by a signal, as it does when it crashes or the host runs out of memory.
-    pub fn died_of_a_signal(&mut self) -> bool {
-        let status = self.child.try_wait().ok().flatten();
-        status.is_some_and(|status| status.signal().is_some())
     }
 
     /// How QEMU ended, for a machine that went without a word: its status, what it said, and whether a

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ::tests::{Action, Case, End, Input, Kernel, TABLE, When};
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::accel::Accelerator;
 use crate::machine::{Parts, Plan};
@@ -181,54 +181,19 @@ fn plan_of(case: &Case, accelerator: Accelerator) -> Plan {
 }
 
 /// One boot of one case; how it ended and the CPU time that the machine took.
-///
-/// When the emulator itself dies of a signal, that says nothing about what ran in it: the case is started once more, and
-/// a line says so.
 pub fn run_case(
     packages: &Packages,
     case: &Case,
     accelerator: Accelerator,
 ) -> (Result<()>, Duration) {
-    let first = boot(packages, case, accelerator);
-    match first.emulator_died {
-        false => (first.outcome, first.used),
-        true => {
-            let why = first.outcome.err().unwrap_or_else(|| anyhow!("unknown"));
-            println!("note    system {}: started again: {why:#}", case.name);
-            let second = boot(packages, case, accelerator);
-            (second.outcome, first.used + second.used)
-        }
-    }
-}
-
-/// How one boot went.
-struct Boot {
-    outcome: Result<()>,
-    /// CPU time of the machine.
-    used: Duration,
-    /// QEMU was ended by a signal, which nobody of us sent.
-    emulator_died: bool,
-}
-
-fn boot(packages: &Packages, case: &Case, accelerator: Accelerator) -> Boot {
     let mut guest = match start(packages, case, accelerator) {
         Ok(guest) => guest,
-        Err(error) => {
-            return Boot {
-                outcome: Err(error),
-                used: Duration::ZERO,
-                emulator_died: false,
-            };
-        }
+        Err(error) => return (Err(error), Duration::ZERO),
     };
     let outcome = watch(&mut guest, case);
-    let emulator_died = outcome.is_err() && guest.died_of_a_signal();
     let log = guest.folder().join("serial.log");
-    Boot {
-        outcome: outcome.map_err(|error| error.context(format!("see {}", log.display()))),
-        used: guest.used(),
-        emulator_died,
-    }
+    let outcome = outcome.map_err(|error| error.context(format!("see {}", log.display())));
+    (outcome, guest.used())
 }
 
 /// Builds what the case needs and switches the machine on. One at a time, because they share what is built.
