@@ -38,17 +38,27 @@ struct Acquired {
     length: u16,
 }
 
-/// One side of a copy. Gives everything back on drop, the page before the pin.
+/// What the caller calls one side of a copy.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Name {
+    domain: DomId,
+    /// The number is a grant reference, else a frame number.
+    by_grant: bool,
+    number: u64,
+}
+
+/// One side of a copy, and of the next ones as long as they name the same. Gives everything back on drop.
 struct Side {
-    /// Whose page or grant it is.
+    read_only: bool,
+    name: Name,
+    /// The domain of that name: whose page or grant it is.
     domain: Arc<Domain>,
     /// The page; for the destination with its use as writable memory.
     page: Option<Page>,
     start: u16,
     length: u16,
-    /// The entry that is pinned, if it goes by one.
-    grant: Option<u32>,
-    read_only: bool,
+    /// The entry of that name is pinned.
+    pinned: bool,
 }
 
 enum Page {
@@ -58,56 +68,95 @@ enum Page {
 
 impl Drop for Side {
     fn drop(&mut self) {
-        self.page = None;
-        if let Some(gref) = self.grant {
-            release(&self.domain, gref, self.read_only);
-        }
+        self.give_back();
     }
 }
 
 impl Side {
-    fn new(
+    /// No page yet.
+    fn new(cx: &Context, read_only: bool) -> Self {
+        Self {
+            read_only,
+            name: Name {
+                domain: DomId::SELF,
+                by_grant: false,
+                number: 0,
+            },
+            domain: cx.domain.clone(),
+            page: None,
+            start: 0,
+            length: 0,
+            pinned: false,
+        }
+    }
+
+    /// The page before the pin.
+    fn give_back(&mut self) {
+        self.page = None;
+        if self.pinned {
+            self.pinned = false;
+            release(&self.domain, self.name.number as u32, self.read_only);
+        }
+    }
+
+    /// Exchanges the page for the one that is named, unless it is the same. After a refusal there is none.
+    fn turn_to(
+        &mut self,
         cx: &Context,
         ptr: &GnttabCopyPtr,
         by_grant: bool,
-        read_only: bool,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<(), Refusal> {
+        let name = Name {
+            domain: ptr.domid,
+            by_grant,
+            number: if by_grant {
+                ptr.u.r#ref().into()
+            } else {
+                ptr.u.gmfn()
+            },
+        };
+        if self.page.is_some() && self.name == name {
+            return Ok(());
+        }
+        self.give_back();
+        let taken = self.take(cx, name);
+        if taken.is_err() {
+            self.give_back();
+        }
+        taken
+    }
+
+    fn take(&mut self, cx: &Context, name: Name) -> Result<(), Refusal> {
         // Only the caller's own pages go by frame number.
-        if ptr.domid != DomId::SELF && !by_grant {
+        if name.domain != DomId::SELF && !name.by_grant {
             return Err(GntStatus::PERMISSION_DENIED.into());
         }
-        let domain = if ptr.domid == DomId::SELF {
-            cx.domain.clone()
-        } else {
-            host()
-                .domains
-                .get(DomainId(ptr.domid.0))
-                .map_err(|_| GntStatus::BAD_DOMAIN)?
-        };
-        let mut side = Self {
-            domain,
-            page: None,
-            start: 0,
-            length: PAGE_BYTES as u16,
-            grant: None,
-            read_only,
-        };
-        let page = if by_grant {
-            let gref = ptr.u.r#ref();
-            let got = acquire(&side.domain, gref, cx.domain.id, read_only, true)?;
-            side.start = got.start;
-            side.length = got.length;
-            side.grant = Some(gref);
+        if name.domain != self.name.domain {
+            self.domain = if name.domain == DomId::SELF {
+                cx.domain.clone()
+            } else {
+                host()
+                    .domains
+                    .get(DomainId(name.domain.0))
+                    .map_err(|_| GntStatus::BAD_DOMAIN)?
+            };
+        }
+        self.name = name;
+        let page = if name.by_grant {
+            let gref = name.number as u32;
+            let got = acquire(&self.domain, gref, cx.domain.id, self.read_only, true)?;
+            (self.start, self.length, self.pinned) = (got.start, got.length, true);
             got.page
         } else {
-            get_page(Mfn::new(ptr.u.gmfn()), side.domain.id).map_err(|_| GntStatus::BAD_PAGE)?
+            (self.start, self.length) = (0, PAGE_BYTES as u16);
+            get_page(Mfn::new(name.number), self.domain.id).map_err(|_| GntStatus::BAD_PAGE)?
         };
-        side.page = Some(if read_only {
+        self.page = Some(if self.read_only {
             Page::Read(page)
         } else {
             let owner = page.info().owner();
-            let typed = if owner == side.domain.id {
-                into_typed(page, &side.domain, PageType::Writable)
+            let typed = if owner == self.domain.id {
+                into_typed(page, &self.domain, PageType::Writable)
             } else {
                 // What a transitive grant passes on is another domain's.
                 let owner = host()
@@ -118,7 +167,7 @@ impl Side {
             };
             Page::Write(typed.map_err(|_| GntStatus::GENERAL_ERROR)?)
         });
-        Ok(side)
+        Ok(())
     }
 
     fn frame(&self) -> Option<RawFrame> {
@@ -135,22 +184,41 @@ impl Side {
     }
 }
 
-/// Performs one copy.
-pub(super) fn copy_one(cx: &Context, op: &GnttabCopy) -> Result<(), Refusal> {
-    let source = Side::new(cx, &op.source, op.flags & GNTCOPY_SOURCE_GREF != 0, true)?;
-    let dest = Side::new(cx, &op.dest, op.flags & GNTCOPY_DEST_GREF != 0, false)?;
-    let len = usize::from(op.len);
-    let (from, to) = (usize::from(op.source.offset), usize::from(op.dest.offset));
-    if from + len > PAGE_BYTES || to + len > PAGE_BYTES {
-        return Err(GntStatus::BAD_COPY_ARG.into());
+/// The copies of one hypercall. Both sides of a copy stay in use for the next one, because a back end that hands over a
+/// packet goes through pages that begin elsewhere in its memory than in the guest's: nearly every copy shares a page with
+/// the one before. A grant that its owner revokes meanwhile is in use until the hypercall ends, as it is during one copy.
+pub(super) struct Copier {
+    source: Side,
+    dest: Side,
+}
+
+impl Copier {
+    /// For a hypercall of `cx`.
+    pub(super) fn new(cx: &Context) -> Self {
+        Self {
+            source: Side::new(cx, true),
+            dest: Side::new(cx, false),
+        }
     }
-    if !source.holds(from, len) || !dest.holds(to, len) {
-        return Err(GntStatus::GENERAL_ERROR.into());
+
+    /// Performs one copy.
+    pub(super) fn copy(&mut self, cx: &Context, op: &GnttabCopy) -> Result<(), Refusal> {
+        let Self { source, dest } = self;
+        source.turn_to(cx, &op.source, op.flags & GNTCOPY_SOURCE_GREF != 0)?;
+        dest.turn_to(cx, &op.dest, op.flags & GNTCOPY_DEST_GREF != 0)?;
+        let len = usize::from(op.len);
+        let (from, to) = (usize::from(op.source.offset), usize::from(op.dest.offset));
+        if from + len > PAGE_BYTES || to + len > PAGE_BYTES {
+            return Err(GntStatus::BAD_COPY_ARG.into());
+        }
+        if !source.holds(from, len) || !dest.holds(to, len) {
+            return Err(GntStatus::GENERAL_ERROR.into());
+        }
+        if let (Some(source), Some(dest)) = (source.frame(), dest.frame()) {
+            dest.copy_part_from(to, source, from, len);
+        }
+        Ok(())
     }
-    if let (Some(source), Some(dest)) = (source.frame(), dest.frame()) {
-        dest.copy_part_from(to, source, from, len);
-    }
-    Ok(())
 }
 
 /// Pins an entry for a copy by `user` and takes a reference to its page. `transitive`: an entry that passes on

@@ -271,13 +271,14 @@ fn unmap_part<const N: usize, T: FromBytes + IntoBytes>(
 
 fn copies(cx: &Context, at: u64, count: u32, budget: &Budget) -> Result<Progress, Fail> {
     let field = offset_of!(GnttabCopy, status);
+    let mut copier = copy::Copier::new(cx);
     each(
         at,
         count,
         budget,
         COPY_UNITS,
         field,
-        |op: GnttabCopy| match copy::copy_one(cx, &op) {
+        |op: GnttabCopy| match copier.copy(cx, &op) {
             Ok(()) => Some(GntStatus::OKAY),
             Err(copy::Refusal::Status(status)) => {
                 log::debug!(target: "guest", "d{} grant copy refused: {status:?}", cx.domain.id.0);

@@ -1,5 +1,7 @@
 //! GNTTABOP_copy in all its forms.
 
+use proptest::prelude::*;
+
 use super::*;
 
 /// One side of a copy.
@@ -249,4 +251,101 @@ fn transitive_grants_pass_on_one_level() {
         GntStatus::GENERAL_ERROR
     );
     check_invariants(&d, &p);
+}
+
+/// The grant of the last copy stays in use for the next one, and only for that.
+#[test]
+fn a_grant_is_in_use_from_copy_to_copy() {
+    let (d, p) = machine(2, 4);
+    grant(&d[1], 9, 0, p[1][0], ACCESS);
+    grant(&d[1], 10, 0, p[1][1], ACCESS);
+    let cx = context(&d[0], 0);
+    let mut copier = super::super::copy::Copier::new(&cx);
+    let mut go = |gref, page| {
+        let op = GnttabCopy {
+            source: by_ref(1, gref, 0),
+            dest: by_frame(SELF, p[0][page], 0),
+            len: 8,
+            flags: GNTCOPY_SOURCE_GREF,
+            ..Default::default()
+        };
+        copier.copy(&cx, &op).is_ok()
+    };
+    assert!(go(9, 0));
+    assert_eq!(pin(&d[1], 9), Pin::HOST_READ);
+    // Its owner takes it back, sees that it is in use, and waits.
+    grant(&d[1], 9, 0, p[1][0], GTF_READING);
+    assert!(go(9, 1));
+    assert_eq!(pin(&d[1], 9), Pin::HOST_READ);
+    assert!(go(10, 1));
+    assert!(pin(&d[1], 9).is_zero());
+    assert_eq!(status_bits(&d[1], 9), 0);
+    assert!(!go(9, 1));
+    assert!(!go(9, 1));
+    assert!(go(10, 1));
+    drop(copier);
+    check_invariants(&d, &p);
+}
+
+/// What copies may name: grants of two domains (for reading only, of one page twice, of nothing), frames of the
+/// caller's and of another's.
+fn sides(p: &[Vec<Mfn>]) -> [(GnttabCopyPtr, bool); 10] {
+    [
+        (by_ref(1, 9, 0), true),
+        (by_ref(1, 10, 0), true),
+        (by_ref(1, 11, 0), true),
+        (by_ref(1, 12, 0), true),
+        (by_ref(2, 9, 0), true),
+        (by_ref(7, 9, 0), true),
+        (by_frame(SELF, p[0][0], 0), false),
+        (by_frame(SELF, p[0][1], 0), false),
+        (by_frame(SELF, p[1][0], 0), false),
+        (by_frame(1, p[1][0], 0), false),
+    ]
+}
+
+fn machine_with_sides() -> (Vec<Arc<Domain>>, Vec<Vec<Mfn>>) {
+    let (d, p) = machine(3, 2);
+    grant(&d[1], 9, 0, p[1][0], ACCESS);
+    grant(&d[1], 10, 0, p[1][1], ACCESS | GTF_READONLY);
+    grant(&d[1], 11, 0, p[1][0], ACCESS);
+    grant(&d[2], 9, 0, p[2][0], ACCESS);
+    for (byte, &mfn) in (1..).zip(p.iter().flatten()) {
+        fill(mfn, byte);
+    }
+    (d, p)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn copies_in_one_call_do_what_they_do_one_by_one(
+        ops in proptest::collection::vec((0..10usize, 0..10usize, 0u16..64, 0u16..64, 0u16..64), 1..60),
+    ) {
+        let run = |at_once: usize| {
+            let (d, p) = machine_with_sides();
+            let sides = sides(&p);
+            let mut ops: Vec<_> = ops
+                .iter()
+                .map(|&(from, to, source_at, dest_at, len)| {
+                    let ((mut source, s), (mut dest, t)) = (sides[from], sides[to]);
+                    (source.offset, dest.offset) = (source_at, dest_at);
+                    let flags = if s { GNTCOPY_SOURCE_GREF } else { 0 } | if t { GNTCOPY_DEST_GREF } else { 0 };
+                    GnttabCopy { source, dest, len, flags, ..Default::default() }
+                })
+                .collect();
+            for part in ops.chunks_mut(at_once) {
+                assert_eq!(call(&d[0], GnttabOp::COPY, part), Ok(0));
+            }
+            check_invariants(&d, &p);
+            let bytes: Vec<u8> = p
+                .iter()
+                .flatten()
+                .flat_map(|&mfn| (0..128).map(move |at| byte(mfn, at)))
+                .collect();
+            let statuses: Vec<_> = ops.iter().map(|op| op.status).collect();
+            (statuses, bytes)
+        };
+        prop_assert_eq!(run(usize::MAX), run(1));
+    }
 }

@@ -328,6 +328,7 @@ fn xsa_318_a_continued_copy_does_each_element_once() {
         match super::super::ops::dispatch(&context(&d[0], 0), args, &budget) {
             Err(Fail::Continue(next)) => {
                 assert!(next.0[2] < left, "progress");
+                check_invariants(&d, &p);
                 left = next.0[2];
                 assert_eq!(next.0[1], ARG + (20 - left) * 40);
                 args = next;
