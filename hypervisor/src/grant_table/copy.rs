@@ -186,7 +186,7 @@ impl Side {
 
 /// The copies of one hypercall. Both sides of a copy stay in use for the next one, because a back end that hands over a
 /// packet goes through pages that begin elsewhere in its memory than in the guest's: nearly every copy shares a page with
-/// the one before. A grant that its owner revokes meanwhile is in use until the hypercall ends, as it is during one copy.
+/// the one before. A grant that its owner revokes meanwhile is in use until then, as it would be in the midst of a copy.
 pub(super) struct Copier {
     source: Side,
     dest: Side,
