@@ -153,6 +153,8 @@ struct Daemon {
     /// Since when new clients are not listened to, for want of descriptors.
     deaf: Option<Instant>,
     stop: bool,
+    /// What is read from sockets: kept, for it would be cleared each time.
+    input: Box<[u8]>,
 }
 
 struct Socket {
@@ -268,6 +270,7 @@ impl Daemon {
             pause: QUIET,
             deaf: None,
             stop: false,
+            input: vec![0; CHUNK].into(),
         };
         for (conn, fd) in inherited {
             match fd {
@@ -407,14 +410,14 @@ impl Daemon {
     }
 
     fn read_socket(&mut self, conn: ConnId) {
-        let mut bytes = [0; CHUNK];
         let Some(socket) = self.sockets.get_mut(&conn) else {
             return;
         };
-        match socket.stream.read(&mut bytes) {
+        match socket.stream.read(&mut self.input) {
             Ok(0) => self.close(conn),
             Ok(read) => {
-                self.server.input(conn, bytes.get(..read).unwrap_or(&[]));
+                let bytes = self.input.get(..read).unwrap_or(&[]);
+                self.server.input(conn, bytes);
                 if self.server.connection(conn).is_none() {
                     self.close(conn);
                 }

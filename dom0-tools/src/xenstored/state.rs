@@ -123,6 +123,10 @@ impl Writer<'_> {
         if let Some(field) = self.bytes.get_mut(at..at + 4) {
             field.copy_from_slice(&len.to_le_bytes());
         }
+        self.flush_pieces();
+    }
+
+    fn flush_pieces(&mut self) {
         if self.bytes.len() >= PIECE {
             self.flush();
         }
@@ -136,31 +140,51 @@ impl Writer<'_> {
         self.bytes.clear();
     }
 
+    /// A node's record: there are so many that it is made in a few large pieces.
     fn node(&mut self, path: &str, value: &[u8], perms: &Perms, stale: impl Fn(&Perm) -> bool) {
-        self.record(NODE, |out| {
-            out.u32(0);
-            out.u32(0);
-            out.len16(path.len() + 1);
-            out.len16(value.len());
-            out.u16(WRITTEN);
-            out.len16(perms.entries().len());
-            for (index, entry) in perms.entries().iter().enumerate() {
-                let letter = match entry.access {
-                    Access::None => b'n',
-                    Access::Read => b'r',
-                    Access::Write => b'w',
-                    Access::Both => b'b',
-                };
-                out.bytes.push(letter);
-                let void = index > 0 && stale(entry);
-                out.bytes.push(if void { STALE } else { 0 });
-                out.u16(entry.domid as u16);
-            }
-            out.bytes.extend_from_slice(path.as_bytes());
-            out.bytes.push(0);
-            out.bytes.extend_from_slice(value);
-        });
+        const FIXED: usize = 16;
+        let entries = perms.entries();
+        let len = FIXED + 4 * entries.len() + path.len() + 1 + value.len();
+        let padding = len.next_multiple_of(8) - len;
+        let short = |len: usize| u16::try_from(len).unwrap_or(u16::MAX);
+        let mut fixed = [0; 8 + FIXED];
+        let fields = [
+            NODE,
+            u32::try_from(len + padding).unwrap_or(u32::MAX),
+            0,
+            0,
+            pair(short(path.len() + 1), short(value.len())),
+            pair(WRITTEN, short(entries.len())),
+        ];
+        for (place, field) in fixed.chunks_exact_mut(4).zip(fields) {
+            place.copy_from_slice(&field.to_le_bytes());
+        }
+        self.bytes.reserve(8 + len + padding);
+        self.bytes.extend_from_slice(&fixed);
+        for (index, entry) in entries.iter().enumerate() {
+            let letter = match entry.access {
+                Access::None => b'n',
+                Access::Read => b'r',
+                Access::Write => b'w',
+                Access::Both => b'b',
+            };
+            let void = index > 0 && stale(entry);
+            let [low, high] = (entry.domid as u16).to_le_bytes();
+            let void = if void { STALE } else { 0 };
+            self.bytes.extend_from_slice(&[letter, void, low, high]);
+        }
+        self.bytes.extend_from_slice(path.as_bytes());
+        self.bytes.push(0);
+        self.bytes.extend_from_slice(value);
+        self.bytes
+            .extend_from_slice([0; 8].get(..padding).unwrap_or_default());
+        self.flush_pieces();
     }
+}
+
+/// Two fields of a record that are side by side.
+fn pair(first: u16, second: u16) -> u32 {
+    u32::from(first) | u32::from(second) << 16
 }
 
 /// Everything, as bytes. A live update's reply goes into its connection's queue in the state
