@@ -75,13 +75,29 @@ impl Plan {
     /// # Errors
     /// That there is none.
     pub fn of_existing(domain: DomId, uuid: Uuid) -> Result<Self, Error> {
+        Self::of_kept(domain, uuid, &Self::kept(domain, uuid)?)
+    }
+
+    /// The text kept of a domain.
+    ///
+    /// # Errors
+    /// That there is none.
+    pub fn kept(domain: DomId, uuid: Uuid) -> Result<String, Error> {
         let path = userdata::path(domain, uuid, userdata::TEXT);
         let read = userdata::read(domain, uuid, userdata::TEXT);
         let failed = |why: String| Error::Other(format!("{}: {why}", path.display()));
         let text = read.map_err(|error| failed(error.to_string()))?;
         let text = text.ok_or_else(|| failed("no configuration was kept".into()))?;
-        let text = String::from_utf8_lossy(&text).into_owned();
-        Self::new(&path, &text, &[], &mut Vec::new())
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// The plan from such a text.
+    ///
+    /// # Errors
+    /// The configuration's.
+    pub fn of_kept(domain: DomId, uuid: Uuid, text: &str) -> Result<Self, Error> {
+        let path = userdata::path(domain, uuid, userdata::TEXT);
+        Self::new(&path, text, &[], &mut Vec::new())
     }
 }
 

@@ -2,9 +2,15 @@
 //!
 //! The process outlives the terminal it was started from. It keeps nothing in memory that is not
 //! in xenstore and in the domain's files, so that a lost one can be started again.
+//!
+//! There is one per domain, and all it does is wait. So it begins as a process of its own, does nothing before the
+//! domain stops that is not needed to notice that (what of the program it has never run is not in its memory), and
+//! begins anew when it has made the domain's successor.
 
+use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -43,9 +49,8 @@ pub fn start(domain: DomId, name: &str) -> Result<Child, Error> {
         Ok(file) => file.try_clone().map_or_else(|_| Stdio::null(), Stdio::from),
         Err(_) => Stdio::null(),
     };
-    Command::new(std::env::current_exe().map_err(failed)?)
-        .arg0_xl()
-        .args([COMMAND, &domain.0.to_string()])
+    program(domain)
+        .map_err(failed)?
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(output(&log))
@@ -54,14 +59,18 @@ pub fn start(domain: DomId, name: &str) -> Result<Child, Error> {
         .map_err(failed)
 }
 
-/// So that a program of many names knows which it is.
-trait Named {
-    fn arg0_xl(&mut self) -> &mut Self;
+/// This program as the supervisor of a domain. The name is so that a program of many knows which it is.
+fn program(domain: DomId) -> io::Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg0("xl").args([COMMAND, &domain.0.to_string()]);
+    Ok(command)
 }
 
-impl Named for Command {
-    fn arg0_xl(&mut self) -> &mut Self {
-        std::os::unix::process::CommandExt::arg0(self, "xl")
+/// The domain whose supervisor the program is to be with these arguments.
+pub fn asked_for(arguments: &[OsString]) -> Option<DomId> {
+    match arguments {
+        [_, command, domain] if command == COMMAND => domain.to_str()?.parse().ok().map(DomId),
+        _ => None,
     }
 }
 
@@ -87,11 +96,8 @@ pub fn run(domain: DomId) -> Result<(), Error> {
             return Ok(());
         };
         let uuid = Uuid(info.handle);
-        let plan = Plan::of_existing(domain, uuid)?;
-        log(&format!(
-            "waiting for domain {} ({}) to stop",
-            domain.0, plan.config.name
-        ));
+        let kept = Plan::kept(domain, uuid)?;
+        log(&format!("waiting for domain {} to stop", domain.0));
         let start = Instant::now();
         let end = loop {
             match waiter.wait(&tools, domain, uuid.0) {
@@ -113,10 +119,10 @@ pub fn run(domain: DomId) -> Result<(), Error> {
             End::Shutdown(reason) => reason,
         };
         // It may have got another name or configuration meanwhile.
-        let plan = Plan::of_existing(domain, uuid).unwrap_or_else(|error| {
+        let plan = Plan::of_existing(domain, uuid).or_else(|error| {
             log(&format!("{error}; goes on with the configuration before"));
-            plan
-        });
+            Plan::of_kept(domain, uuid, &kept)
+        })?;
         let action = action(&plan.config, reason);
         log(&format!(
             "domain {} stopped, reason code {}: {}",
@@ -127,6 +133,11 @@ pub fn run(domain: DomId) -> Result<(), Error> {
         match act(&mut tools, domain, &plan, action, start)? {
             Some(next) => domain = next,
             None => return Ok(()),
+        }
+        // Comes back only if it fails, as after an upgrade that removed this program.
+        if let Ok(mut anew) = program(domain) {
+            let error = anew.exec();
+            log(&format!("goes on as it is: {error}"));
         }
         waiter = Waiter::new()?;
     }

@@ -1,6 +1,7 @@
 //! Files about a domain, where libxl keeps them: the configuration as text (for restarts) and as
 //! JSON (for stock tools).
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -28,7 +29,7 @@ pub fn write(domain: DomId, uuid: Uuid, user: &str, bytes: &[u8]) -> io::Result<
     fs::create_dir_all(FOLDER)?;
     let path = path(domain, uuid, user);
     let new = Path::new(FOLDER).join(format!("userdata-n.{}.{uuid}.{user}", domain.0));
-    file::replace(&path, &new, bytes)
+    file::replace(&path, &new, |file| file.write_all(bytes))
 }
 
 /// Reads a file; `None` if there is none.

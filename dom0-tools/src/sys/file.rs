@@ -1,15 +1,20 @@
 //! Files that nobody but the administrator may read, whole at any moment.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs::{self, File, OpenOptions};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-/// Replaces a file: a reader sees the old one or the new one. `new` is its name until it is whole.
+/// Replaces a file: a reader sees the old one or the new one. `new` is its name until it is whole, which
+/// `write` makes it.
 ///
 /// # Errors
 /// The file system's; then the old one is there still.
-pub fn replace(path: &Path, new: &Path, bytes: &[u8]) -> io::Result<()> {
+pub fn replace(
+    path: &Path,
+    new: &Path,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
     // One that was left behind may have other permissions.
     match fs::remove_file(new) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -17,13 +22,14 @@ pub fn replace(path: &Path, new: &Path, bytes: &[u8]) -> io::Result<()> {
     }
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(0o600);
-    options.open(new)?.write_all(bytes)?;
+    write(&mut options.open(new)?)?;
     fs::rename(new, path)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write as _;
     use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
@@ -35,7 +41,7 @@ mod tests {
             fs::write(left, "old").unwrap();
             fs::set_permissions(left, fs::Permissions::from_mode(0o644)).unwrap();
         }
-        replace(&path, &new, b"secret").unwrap();
+        replace(&path, &new, |file| file.write_all(b"secret")).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"secret");
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);

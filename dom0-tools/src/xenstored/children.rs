@@ -1,122 +1,142 @@
-//! The children of a node: by name, shared between versions of the tree.
+//! The children of a node: in the order of their names, shared between versions of the tree.
 //!
-//! Few children are one sorted run in the node itself. Many are runs of at most [`RUN`], each
-//! shared on its own, so that changing one child of thousands copies one run and the list of
+//! A directory is one allocation with a run of nodes in it; a large one has many runs of at most
+//! [`RUN`], each shared on its own, so that changing one child of thousands copies one run and the list of
 //! runs, not the whole directory.
 
 use std::cell::OnceCell;
 use std::rc::Rc;
 
-use super::tree::Node;
+use super::node::Node;
 
 /// The longest run before it is split.
-const RUN: usize = 64;
+const RUN: usize = 32;
 
-/// A child and its name.
-#[derive(Clone, Debug)]
-pub struct Child {
-    /// The last part of its path.
-    pub name: Rc<str>,
-    /// The node.
-    pub node: Rc<Node>,
-}
+/// All children of a node. A copy shares them until one of both is changed.
+#[derive(Clone, Debug, Default)]
+pub struct Children(Option<Rc<Directory>>);
 
-/// All children of a node.
 #[derive(Clone, Debug)]
-pub struct Children {
+struct Directory {
     runs: Runs,
     /// Bytes of all names, each with a zero byte: as the protocol lists them.
     names: usize,
+    /// The change in which a child came or went last.
+    changed: u64,
 }
 
 #[derive(Clone, Debug)]
 enum Runs {
-    One(Vec<Child>),
+    One(Vec<Node>),
     Many(Box<Many>),
 }
 
 #[derive(Clone, Debug)]
 struct Many {
     /// Sorted, none empty.
-    runs: Vec<Rc<Vec<Child>>>,
+    runs: Vec<Rc<Vec<Node>>>,
     /// The list of names, once somebody has asked for it, until a child changes.
-    listed: OnceCell<Vec<u8>>,
+    listed: OnceCell<Rc<[u8]>>,
 }
 
-impl Default for Children {
-    fn default() -> Self {
-        Self {
-            runs: Runs::One(Vec::new()),
-            names: 0,
-        }
-    }
-}
-
-fn place(run: &[Child], name: &str) -> Result<usize, usize> {
-    run.binary_search_by(|child| (*child.name).cmp(name))
+fn place(run: &[Node], name: &str) -> Result<usize, usize> {
+    run.binary_search_by(|child| child.name_bytes().cmp(name.as_bytes()))
 }
 
 /// The run where `name` is, or would be.
-fn run_of(runs: &[Rc<Vec<Child>>], name: &str) -> usize {
-    runs.partition_point(|run| run.first().is_some_and(|first| *first.name <= *name))
-        .saturating_sub(1)
+fn run_of(runs: &[Rc<Vec<Node>>], name: &str) -> usize {
+    runs.partition_point(|run| {
+        run.first()
+            .is_some_and(|first| first.name_bytes() <= name.as_bytes())
+    })
+    .saturating_sub(1)
+}
+
+/// Directories are many and most are small: they grow by a quarter, not by double.
+fn put(run: &mut Vec<Node>, index: usize, child: Node) {
+    if run.len() == run.capacity() {
+        run.reserve_exact(1 + run.len() / 4);
+    }
+    run.insert(index, child);
+}
+
+/// The upper half of a run that has become too long.
+fn split(run: &mut Vec<Node>) -> Option<Vec<Node>> {
+    (run.len() > RUN).then(|| run.split_off(run.len() / 2))
 }
 
 impl Children {
     /// The bytes that a list of the names takes in a message.
     pub fn names_len(&self) -> usize {
-        self.names
+        self.0.as_ref().map_or(0, |directory| directory.names)
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.names == 0
+        self.0.is_none()
+    }
+
+    /// The change in which a child came or went last; 0 if there are none.
+    pub fn changed(&self) -> u64 {
+        self.0.as_ref().map_or(0, |directory| directory.changed)
+    }
+
+    /// Whether both are one version, with all that is below.
+    pub fn same(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (None, None) => true,
+            (Some(one), Some(other)) => Rc::ptr_eq(one, other),
+            _ => false,
+        }
     }
 
     /// In the order of names.
-    pub fn iter(&self) -> impl Iterator<Item = &Child> {
-        let (one, many): (&[Child], &[Rc<Vec<Child>>]) = match &self.runs {
-            Runs::One(run) => (run, &[]),
-            Runs::Many(many) => (&[], &many.runs),
+    pub fn iter(&self) -> impl Iterator<Item = &Node> {
+        let (one, many): (&[Node], &[Rc<Vec<Node>>]) = match self.0.as_ref().map(|d| &d.runs) {
+            None => (&[], &[]),
+            Some(Runs::One(run)) => (run, &[]),
+            Some(Runs::Many(many)) => (&[], &many.runs),
         };
         one.iter().chain(many.iter().flat_map(|run| run.iter()))
     }
 
+    /// In the order of creation.
+    pub fn by_age(&self) -> Vec<&Node> {
+        let mut children: Vec<_> = self.iter().collect();
+        children.sort_unstable_by_key(|child| child.born);
+        children
+    }
+
     /// The names as the protocol lists them: in the order of creation, each with a zero byte.
     pub fn list(&self) -> Vec<u8> {
-        match &self.runs {
-            Runs::One(_) => self.sorted(),
-            Runs::Many(many) => many.listed.get_or_init(|| self.sorted()).clone(),
+        match self.0.as_ref().map(|directory| &directory.runs) {
+            None => Vec::new(),
+            Some(Runs::One(_)) => self.listed(),
+            Some(Runs::Many(many)) => many.listed.get_or_init(|| self.listed().into()).to_vec(),
         }
     }
 
-    fn sorted(&self) -> Vec<u8> {
-        let mut children: Vec<_> = self
-            .iter()
-            .map(|child| (child.node.born, &child.name))
-            .collect();
-        children.sort_unstable_by_key(|(born, _)| *born);
-        let mut list = Vec::with_capacity(self.names);
-        for (_, name) in children {
-            list.extend_from_slice(name.as_bytes());
+    fn listed(&self) -> Vec<u8> {
+        let mut list = Vec::with_capacity(self.names_len());
+        for child in self.by_age() {
+            list.extend_from_slice(child.name_bytes());
             list.push(0);
         }
         list
     }
 
     /// The child of that name.
-    pub fn get(&self, name: &str) -> Option<&Rc<Node>> {
-        let run = match &self.runs {
+    pub fn get(&self, name: &str) -> Option<&Node> {
+        let run = match &self.0.as_ref()?.runs {
             Runs::One(run) => run,
             Runs::Many(many) => many.runs.get(run_of(&many.runs, name))?,
         };
-        let index = place(run, name).ok()?;
-        run.get(index).map(|child| &child.node)
+        run.get(place(run, name).ok()?)
     }
 
     /// The child of that name, to change; its run is copied first if another tree shares it.
-    pub fn get_mut(&mut self, name: &str) -> Option<&mut Rc<Node>> {
-        let run = match &mut self.runs {
+    pub fn get_mut(&mut self, name: &str) -> Option<&mut Node> {
+        let run = match &mut Rc::make_mut(self.0.as_mut()?).runs {
             Runs::One(run) => run,
             Runs::Many(many) => {
                 many.listed.take();
@@ -125,32 +145,31 @@ impl Children {
             }
         };
         let index = place(run, name).ok()?;
-        run.get_mut(index).map(|child| &mut child.node)
+        run.get_mut(index)
     }
 
-    /// Adds a child, replacing one of that name.
-    pub fn insert(&mut self, name: &str, node: Rc<Node>) {
-        if let Some(old) = self.get_mut(name) {
+    /// Adds a child, in the change of that number, or replaces the one of its name.
+    pub fn insert(&mut self, node: Node, generation: u64) {
+        if let Some(old) = self.get_mut(node.name()) {
             *old = node;
             return;
         }
-        self.names += name.len() + 1;
-        let child = Child {
-            name: name.into(),
-            node,
-        };
-        match &mut self.runs {
+        let directory = Rc::make_mut(self.0.get_or_insert_with(|| {
+            Rc::new(Directory {
+                runs: Runs::One(Vec::new()),
+                names: 0,
+                changed: 0,
+            })
+        }));
+        directory.names += node.name().len() + 1;
+        directory.changed = generation;
+        match &mut directory.runs {
             Runs::One(run) => {
-                let index = place(run, name).unwrap_or_else(|index| index);
-                if run.len() == run.capacity() {
-                    // Directories are many and small: grow by half, not by double.
-                    run.reserve_exact(1 + run.len() / 2);
-                }
-                run.insert(index, child);
-                if run.len() > RUN {
-                    let upper = run.split_off(run.len() / 2);
+                let index = place(run, node.name()).unwrap_or_else(|index| index);
+                put(run, index, node);
+                if let Some(upper) = split(run) {
                     let lower = std::mem::take(run);
-                    self.runs = Runs::Many(Box::new(Many {
+                    directory.runs = Runs::Many(Box::new(Many {
                         runs: vec![Rc::new(lower), Rc::new(upper)],
                         listed: OnceCell::new(),
                     }));
@@ -159,25 +178,26 @@ impl Children {
             Runs::Many(many) => {
                 many.listed.take();
                 let runs = &mut many.runs;
-                let at = run_of(runs, name);
+                let at = run_of(runs, node.name());
                 let Some(shared) = runs.get_mut(at) else {
-                    runs.push(Rc::new(vec![child]));
+                    runs.push(Rc::new(vec![node]));
                     return;
                 };
                 let run = Rc::make_mut(shared);
-                let index = place(run, name).unwrap_or_else(|index| index);
-                run.insert(index, child);
-                if run.len() > RUN {
-                    let upper = run.split_off(run.len() / 2);
+                let index = place(run, node.name()).unwrap_or_else(|index| index);
+                put(run, index, node);
+                if let Some(upper) = split(run) {
                     runs.insert(at + 1, Rc::new(upper));
                 }
             }
         }
     }
 
-    /// Takes a child out.
-    pub fn remove(&mut self, name: &str) -> Option<Rc<Node>> {
-        let removed = match &mut self.runs {
+    /// Takes a child out, in the change of that number.
+    pub fn remove(&mut self, name: &str, generation: u64) -> Option<Node> {
+        self.get(name)?;
+        let directory = Rc::make_mut(self.0.as_mut()?);
+        let removed = match &mut directory.runs {
             Runs::One(run) => {
                 let index = place(run, name).ok()?;
                 run.remove(index)
@@ -202,8 +222,12 @@ impl Children {
                 removed
             }
         };
-        self.names = self.names.saturating_sub(name.len() + 1);
-        Some(removed.node)
+        directory.names = directory.names.saturating_sub(name.len() + 1);
+        directory.changed = generation;
+        if directory.names == 0 {
+            self.0 = None;
+        }
+        Some(removed)
     }
 }
 
@@ -212,8 +236,8 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    fn node(mark: u64) -> Rc<Node> {
-        Rc::new(Node::test(mark))
+    fn node(name: &str, mark: u64) -> Node {
+        Node::test(name, mark)
     }
 
     #[test]
@@ -226,16 +250,16 @@ mod tests {
             let name = format!("{}", (state >> 33) % 700);
             // Grows for a while, then shrinks.
             if (state >> 20) % 100 < if step < 8000 { 70 } else { 30 } {
-                children.insert(&name, node(step));
+                children.insert(node(&name, step), step);
                 model.insert(name, step);
             } else {
-                let removed = children.remove(&name).map(|node| node.generation);
+                let removed = children.remove(&name, step).map(|node| node.born);
                 assert_eq!(removed, model.remove(&name));
             }
             if step % 97 == 0 {
                 let all: Vec<_> = children
                     .iter()
-                    .map(|child| (child.name.to_string(), child.node.generation))
+                    .map(|child| (child.name().to_owned(), child.born))
                     .collect();
                 assert!(all.iter().map(|(a, b)| (a, b)).eq(model.iter()));
                 let names: usize = model.keys().map(|name| name.len() + 1).sum();
@@ -243,7 +267,7 @@ mod tests {
             }
         }
         for (name, mark) in &model {
-            assert_eq!(children.get(name).map(|node| node.generation), Some(*mark));
+            assert_eq!(children.get(name).map(|node| node.born), Some(*mark));
         }
         assert!(children.get("absent").is_none());
     }
@@ -259,22 +283,22 @@ mod tests {
         };
         for n in 0..200u64 {
             let name = (n * 7 % 200).to_string();
-            children.insert(&name, node(n));
+            children.insert(node(&name, n), n);
             names.push(name);
             assert_eq!(children.list(), all(&names));
         }
-        children.remove("21");
+        children.remove("21", 201);
         names.retain(|name| name != "21");
         assert_eq!(children.list(), all(&names));
         // Created anew in place of the old one.
         if let Some(node) = children.get_mut("7") {
-            Rc::make_mut(node).born = 1000;
+            node.born = 1000;
         }
         names.retain(|name| name != "7");
         names.push("7".into());
         assert_eq!(children.list(), all(&names));
         let copy = children.clone();
-        children.insert("new", node(1001));
+        children.insert(node("new", 1001), 1001);
         assert_eq!(copy.list(), all(&names));
     }
 
@@ -282,17 +306,17 @@ mod tests {
     fn a_copy_does_not_see_changes() {
         let mut children = Children::default();
         for n in 0..1000 {
-            children.insert(&n.to_string(), node(n));
+            children.insert(node(&n.to_string(), n), n);
         }
         let before = children.clone();
-        children.remove("500");
-        children.insert("7", node(99));
+        children.remove("500", 1000);
+        children.insert(node("7", 99), 99);
         if let Some(node) = children.get_mut("8") {
-            Rc::make_mut(node).generation = 77;
+            node.born = 77;
         }
-        assert_eq!(before.get("500").map(|node| node.generation), Some(500));
-        assert_eq!(before.get("7").map(|node| node.generation), Some(7));
-        assert_eq!(before.get("8").map(|node| node.generation), Some(8));
-        assert_eq!(children.get("8").map(|node| node.generation), Some(77));
+        assert_eq!(before.get("500").map(|node| node.born), Some(500));
+        assert_eq!(before.get("7").map(|node| node.born), Some(7));
+        assert_eq!(before.get("8").map(|node| node.born), Some(8));
+        assert_eq!(children.get("8").map(|node| node.born), Some(77));
     }
 }

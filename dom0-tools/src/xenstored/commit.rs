@@ -5,13 +5,14 @@ use std::rc::Rc;
 
 use hypercall_abi::Errno;
 
+use super::node::Node;
 use super::path;
 use super::perms::Perms;
 use super::platform::Platform;
 use super::quota::Quota;
 use super::server::{Call, Server};
 use super::transaction::Transaction;
-use super::tree::{Node, Tree, visit_below};
+use super::tree::{Tree, visit_below};
 
 /// What a commit changes of what domains are charged.
 #[derive(Default)]
@@ -31,7 +32,7 @@ struct Outcome {
     tree: Tree,
     ledger: Ledger,
     /// The nodes that went, by path, with all below them.
-    removed: HashMap<Rc<str>, Rc<Node>>,
+    removed: HashMap<Rc<str>, Node>,
 }
 
 impl<P: Platform> Server<P> {
@@ -118,7 +119,9 @@ impl<P: Platform> Server<P> {
                 && let Some(node) = tree.remove(path, generation)
             {
                 visit_below(path, &node, &mut |path, node| {
-                    outcome.ledger.node(path, node.value.len(), &node.perms, -1);
+                    outcome
+                        .ledger
+                        .node(path, node.value().len(), &node.perms, -1);
                 });
                 outcome.removed.insert(Rc::clone(path), node);
             }
@@ -126,13 +129,10 @@ impl<P: Platform> Server<P> {
                 continue;
             };
             if touch.created && tree.get(path).is_none() {
-                let node = Node::new(
-                    Rc::clone(&wanted.value),
-                    Rc::clone(&wanted.perms),
-                    generation,
-                );
+                let perms = Rc::clone(&wanted.perms);
+                let node = Node::new(path, wanted.value(), perms, generation);
                 if tree.insert(path, node, generation) {
-                    let value = wanted.value.len();
+                    let value = wanted.value().len();
                     outcome.ledger.node(path, value, &wanted.perms, 1);
                     created.push((wanted.born, Rc::clone(path)));
                 }
@@ -142,15 +142,18 @@ impl<P: Platform> Server<P> {
                 continue;
             }
             if let Some(node) = tree.get_mut(path) {
-                outcome.ledger.node(path, node.value.len(), &node.perms, -1);
+                outcome
+                    .ledger
+                    .node(path, node.value().len(), &node.perms, -1);
                 if touch.value || touch.created {
-                    node.value = Rc::clone(&wanted.value);
+                    node.set_value(wanted.value(), generation);
                 }
                 if touch.perms {
                     node.perms = Rc::clone(&wanted.perms);
                 }
-                node.generation = generation;
-                outcome.ledger.node(path, node.value.len(), &node.perms, 1);
+                outcome
+                    .ledger
+                    .node(path, node.value().len(), &node.perms, 1);
             }
         }
         // Children are listed in the order in which the transaction created them, behind those

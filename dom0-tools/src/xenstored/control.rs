@@ -11,11 +11,11 @@ use hypercall_abi::Errno;
 use crate::xenstore::wire::{self, Message};
 
 use super::connection::ConnId;
+use super::node::Node;
 use super::path;
 use super::platform::Platform;
 use super::quota::{Quota, Quotas};
 use super::server::{Answer, Call, Reply, Server};
-use super::tree::Node;
 
 /// A command, its parameters as `help` shows them.
 const COMMANDS: [(&str, &str); 9] = [
@@ -246,7 +246,7 @@ impl<P: Platform> Server<P> {
         self.tree.visit(&mut |path, node| {
             let owner = node.perms.owner();
             *nodes.entry(owner).or_default() += 1;
-            let charge = Node::charge(path::leaf(path), node.value.len(), &node.perms);
+            let charge = Node::charge(path::leaf(path), node.value().len(), &node.perms);
             *bytes.entry(owner).or_default() += charge as i64;
         });
         for (conn, connection) in &self.connections {

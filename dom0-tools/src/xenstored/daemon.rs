@@ -153,6 +153,8 @@ struct Daemon {
     /// Since when new clients are not listened to, for want of descriptors.
     deaf: Option<Instant>,
     stop: bool,
+    /// What is read from sockets: kept, for it would be cleared each time.
+    input: Box<[u8]>,
 }
 
 struct Socket {
@@ -268,6 +270,7 @@ impl Daemon {
             pause: QUIET,
             deaf: None,
             stop: false,
+            input: vec![0; CHUNK].into(),
         };
         for (conn, fd) in inherited {
             match fd {
@@ -407,14 +410,14 @@ impl Daemon {
     }
 
     fn read_socket(&mut self, conn: ConnId) {
-        let mut bytes = [0; CHUNK];
         let Some(socket) = self.sockets.get_mut(&conn) else {
             return;
         };
-        match socket.stream.read(&mut bytes) {
+        match socket.stream.read(&mut self.input) {
             Ok(0) => self.close(conn),
             Ok(read) => {
-                self.server.input(conn, bytes.get(..read).unwrap_or(&[]));
+                let bytes = self.input.get(..read).unwrap_or(&[]);
+                self.server.input(conn, bytes);
                 if self.server.connection(conn).is_none() {
                     self.close(conn);
                 }
@@ -521,14 +524,13 @@ impl Daemon {
     fn save(&mut self) {
         self.unsaved = None;
         let began = Instant::now();
-        let mut bytes = boot_id().into_bytes();
-        bytes.push(0);
-        bytes.extend(state::save(&self.server, &Descriptors::default(), None));
-        if let Err(error) = file::replace(
-            &self.directory.join(STATE),
-            &self.directory.join(STATE_NEW),
-            &bytes,
-        ) {
+        let (path, new) = (self.directory.join(STATE), self.directory.join(STATE_NEW));
+        let saved = file::replace(&path, &new, |file| {
+            file.write_all(boot_id().as_bytes())?;
+            file.write_all(&[0])?;
+            state::save(&self.server, &Descriptors::default(), None, file)
+        });
+        if let Err(error) = saved {
             self.server.log(&format!("cannot save the state: {error}"));
         }
         self.pause = pause_after(began.elapsed());
@@ -554,9 +556,11 @@ impl Daemon {
                 .collect(),
         };
         let reply = (update.conn, update_reply(update, "OK"));
-        let bytes = state::save(&self.server, &descriptors, Some(reply));
         let path = live_path(&self.directory);
-        if let Err(error) = file::replace(&path, &path.with_extension("new"), &bytes) {
+        let saved = file::replace(&path, &path.with_extension("new"), |file| {
+            state::save(&self.server, &descriptors, Some(reply), file)
+        });
+        if let Err(error) = saved {
             self.server
                 .fail_update(update, &format!("{}: {error}", path.display()));
             return;
@@ -670,10 +674,17 @@ fn live_state(directory: &Path) -> Result<Vec<u8>, String> {
 /// The state that a daemon left in this boot.
 fn left_state(directory: &Path, fresh: bool) -> Option<Vec<u8>> {
     let path = directory.join(STATE);
-    let bytes = fs::read(&path).ok()?;
-    let prefix = boot_id().into_bytes();
-    let rest = bytes.strip_prefix(prefix.as_slice())?.strip_prefix(&[0])?;
-    (!fresh).then(|| rest.to_vec())
+    let mut prefix = boot_id().into_bytes();
+    prefix.push(0);
+    let mut file = fs::File::open(&path).ok()?;
+    let mut found = vec![0; prefix.len()];
+    file.read_exact(&mut found).ok()?;
+    if fresh || found != prefix {
+        return None;
+    }
+    let mut state = Vec::new();
+    file.read_to_end(&mut state).ok()?;
+    Some(state)
 }
 
 #[cfg(test)]

@@ -1,17 +1,15 @@
 //! The requests about domains, and what happens when one goes.
 
-use std::rc::Rc;
-
 use hypercall_abi::Errno;
 
 use crate::xenstore::wire;
 
 use super::connection::{ConnId, Connection};
+use super::node::Node;
 use super::path;
 use super::perms::Who;
 use super::platform::Platform;
 use super::server::{Answer, Broken, Reply, Server};
-use super::tree::Node;
 use super::watch::{INTRODUCE, RELEASE};
 
 /// A number that stands for the caller's own domain.
@@ -206,20 +204,14 @@ impl<P: Platform> Server<P> {
         let Some(root) = self.tree.get("/") else {
             return;
         };
-        let root = Rc::clone(root);
+        let root = root.clone();
         if root.perms.owner() == domid {
             let heir = root.perms.owned_by(self.config.privileged);
-            let value = Rc::clone(&root.value);
-            self.put("/", &value, &heir);
+            self.put("/", root.value(), &heir);
         }
         let mut owned = Vec::new();
         for child in root.children.iter() {
-            collect_owned(
-                &path::child("/", &child.name),
-                &child.node,
-                domid,
-                &mut owned,
-            );
+            collect_owned(&path::child("/", child.name()), child, domid, &mut owned);
         }
         // So that what is removed is changed in place.
         drop(root);
@@ -242,6 +234,6 @@ fn collect_owned(path: &str, node: &Node, domid: u32, owned: &mut Vec<String>) {
         return;
     }
     for child in node.children.iter() {
-        collect_owned(&path::child(path, &child.name), &child.node, domid, owned);
+        collect_owned(&path::child(path, child.name()), child, domid, owned);
     }
 }

@@ -11,12 +11,13 @@ use hypercall_abi::io::xs_wire::XsType;
 use crate::xenstore::wire::{self, Message, PAYLOAD_MAX};
 
 use super::connection::{ConnId, Ticket};
+use super::node::Node;
 use super::path;
 use super::perms::Perms;
 use super::platform::Platform;
 use super::quota::Quota;
 use super::server::{Answer, Call, Reply, Server};
-use super::tree::{Node, visit_below, visit_upwards};
+use super::tree::{visit_below, visit_upwards};
 use super::watch::{INTRODUCE, RELEASE};
 
 impl<P: Platform> Server<P> {
@@ -132,7 +133,7 @@ impl<P: Platform> Server<P> {
         };
         let mut gone = Vec::new();
         visit_upwards(path, &removed, &mut |path, node| {
-            gone.push((path.to_owned(), node.value.len(), Rc::clone(&node.perms)));
+            gone.push((path.to_owned(), node.value().len(), Rc::clone(&node.perms)));
         });
         let quiet = self.watches.is_empty();
         for (name, value, perms) in &gone {
@@ -266,7 +267,7 @@ fn parse_depth(text: &[u8]) -> Option<u16> {
 }
 
 /// The permissions of a node in a part of a tree whose top is at `top`.
-fn perms_in(node: &Rc<Node>, top: &str, name: &str) -> Option<Rc<Perms>> {
+fn perms_in(node: &Node, top: &str, name: &str) -> Option<Rc<Perms>> {
     let mut node = node;
     for part in path::parts(name.strip_prefix(top)?) {
         node = node.children.get(part)?;

@@ -7,7 +7,7 @@
 //! | file | what |
 //! |---|---|
 //! | `path`, `perms`, `quota` | names, who may what, limits |
-//! | `tree`, `children` | the persistent tree |
+//! | `tree`, `children`, `node` | the persistent tree |
 //! | `transaction` | what a transaction saw and did |
 //! | `watch` | who hears of which part |
 //! | `domain`, `connection` | what a domain is charged, what a client is owed |
@@ -24,6 +24,7 @@ pub mod daemon;
 pub mod domain;
 mod domains;
 mod events;
+pub mod node;
 pub mod options;
 pub mod path;
 pub mod perms;

@@ -3,10 +3,11 @@
 
 use hypercall_abi::Errno;
 
+use super::node::Node;
 use super::path;
 use super::platform::Platform;
 use super::server::{Call, Server};
-use super::tree::{Node, visit_below};
+use super::tree::visit_below;
 
 /// Bytes by the number of the transaction that is to bear them.
 pub(super) type Pinned = Vec<(u32, usize)>;
@@ -29,8 +30,8 @@ impl<P: Platform> Server<P> {
             let mut bytes = 0;
             let mut add = |path: &str, node: &Node| {
                 let then = transaction.base.get(path);
-                if then.is_some_and(|then| std::rc::Rc::ptr_eq(&then.value, &node.value)) {
-                    bytes += Node::charge(path::leaf(path), node.value.len(), &node.perms);
+                if then.is_some_and(|then| then.has_value_of(node)) {
+                    bytes += Node::charge(path::leaf(path), node.value().len(), &node.perms);
                 }
             };
             if deep {

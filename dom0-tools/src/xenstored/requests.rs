@@ -8,13 +8,14 @@ use hypercall_abi::Errno;
 
 use crate::xenstore::wire::{self, PAYLOAD_MAX, Perm};
 
+use super::node::Node;
 use super::path;
 use super::perms::{Perms, Rights};
 use super::platform::Platform;
 use super::quota::Quota;
 use super::server::{Answer, Call, Reply, Server};
 use super::transaction::{Seen, Transaction};
-use super::tree::{Node, visit_below};
+use super::tree::visit_below;
 use super::watch::{INTRODUCE, RELEASE};
 
 /// A node that the caller may ask for, whether it exists or not.
@@ -28,7 +29,7 @@ const TOUCH_CHARGE: usize = 128;
 
 impl<P: Platform> Server<P> {
     /// The node as the caller sees it: in its transaction, or as it is.
-    fn look<'a>(&'a self, call: &'a Call, path: &str) -> Option<&'a Rc<Node>> {
+    fn look<'a>(&'a self, call: &'a Call, path: &str) -> Option<&'a Node> {
         match &call.transaction {
             Some(transaction) => transaction.work.get(path),
             None => self.tree.get(path),
@@ -140,7 +141,7 @@ impl<P: Platform> Server<P> {
         name: &[u8],
         need: Rights,
         seen: Seen,
-    ) -> Result<&'a Rc<Node>, Errno> {
+    ) -> Result<&'a Node, Errno> {
         let place = self.place(call, name, need, seen)?;
         self.look(call, &place.path).ok_or(Errno::ENOENT)
     }
@@ -148,7 +149,7 @@ impl<P: Platform> Server<P> {
     pub(super) fn read(&mut self, call: &mut Call, payload: &[u8]) -> Reply {
         let name = wire::only_string(payload).ok_or(Errno::EINVAL)?;
         let node = self.node(call, name, Rights::READ, Seen::VALUE)?;
-        Ok(Answer::Data(node.value.to_vec()))
+        Ok(Answer::Data(node.value().to_vec()))
     }
 
     pub(super) fn directory(&mut self, call: &mut Call, payload: &[u8]) -> Reply {
@@ -157,7 +158,7 @@ impl<P: Platform> Server<P> {
         if node.children.names_len() > PAYLOAD_MAX {
             return Err(Errno::E2BIG);
         }
-        Ok(Answer::Data(node.list()))
+        Ok(Answer::Data(node.children.list()))
     }
 
     pub(super) fn directory_part(&mut self, call: &mut Call, payload: &[u8]) -> Reply {
@@ -168,8 +169,8 @@ impl<P: Platform> Server<P> {
         let seen = Seen::CHILDREN.and(Seen::VALUE).and(Seen::PERMS);
         let node = self.node(call, name, Rights::READ, seen)?;
         let offset = usize::try_from(wire::atoi(offset)).unwrap_or(usize::MAX);
-        let list = node.list();
-        let mut answer = node.generation.to_string().into_bytes();
+        let list = node.children.list();
+        let mut answer = node.generation().to_string().into_bytes();
         answer.push(0);
         let room = PAYLOAD_MAX.saturating_sub(answer.len() + 1);
         let rest = list.get(offset..).unwrap_or(&[]);
@@ -287,7 +288,7 @@ impl<P: Platform> Server<P> {
     fn set_value(&mut self, call: &mut Call, path: &str, value: &[u8]) -> Result<(), Errno> {
         let node = self.look(call, path).ok_or(Errno::ENOENT)?;
         let perms = Rc::clone(&node.perms);
-        let (old, names) = (node.value.len(), node.children.names_len());
+        let (old, names) = (node.value().len(), node.children.names_len());
         let size = Node::record_size(value.len(), perms.entries().len(), names);
         self.check_size(call, size, path)?;
         let growth = value.len().saturating_sub(old);
@@ -313,8 +314,7 @@ impl<P: Platform> Server<P> {
             }
         };
         if let Some(node) = tree.get_mut(path) {
-            node.value = value.into();
-            node.generation = generation;
+            node.set_value(value, generation);
         }
         Ok(())
     }
@@ -353,7 +353,7 @@ impl<P: Platform> Server<P> {
         for new in missing.iter().rev() {
             let value = if *new == path { value } else { &[] };
             let generation = self.next_generation();
-            let node = Node::new(value.into(), Rc::clone(&perms), generation);
+            let node = Node::new(new, value, Rc::clone(&perms), generation);
             match &mut call.transaction {
                 Some(transaction) => {
                     transaction.touch(new).created = true;
@@ -401,7 +401,7 @@ impl<P: Platform> Server<P> {
         let parent = self.look(call, above).ok_or(Errno::ENOENT)?;
         let names = parent.children.names_len() + below;
         let perms = parent.perms.entries().len();
-        let size = Node::record_size(parent.value.len(), perms, names);
+        let size = Node::record_size(parent.value().len(), perms, names);
         self.check_size(call, size, above)
     }
 
@@ -479,7 +479,7 @@ impl<P: Platform> Server<P> {
         if !call.who.privileged && old.owner() != owner {
             return Err(Errno::EPERM);
         }
-        let (value, names) = (node.value.len(), node.children.names_len());
+        let (value, names) = (node.value().len(), node.children.names_len());
         let size = Node::record_size(value, perms.entries().len(), names);
         self.check_size(call, size, &place.path)?;
         let tree = match &mut call.transaction {
@@ -495,7 +495,6 @@ impl<P: Platform> Server<P> {
         };
         if let Some(node) = tree.get_mut(&place.path) {
             node.perms = perms;
-            node.generation = generation;
         }
         self.changed(call, &place.path, Some(&old));
         Ok(Answer::Ok)

@@ -14,12 +14,13 @@ use crate::xenstore::wire::{self, Message, PAYLOAD_MAX};
 use super::connection::{ConnId, Connection, Ticket};
 use super::control::Update;
 use super::domain::Domains;
+use super::node::Node;
 use super::path;
 use super::perms::{Perms, Who};
 use super::platform::Platform;
 use super::quota::{Quota, Quotas};
 use super::transaction::Transaction;
-use super::tree::{Node, Tree};
+use super::tree::Tree;
 use super::turns::Turns;
 use super::watch::Watches;
 
@@ -168,13 +169,13 @@ impl<P: Platform> Server<P> {
                 return false;
             };
             let old = std::mem::replace(&mut node.perms, Rc::clone(perms));
-            let old_value = std::mem::replace(&mut node.value, value.into());
-            node.generation = generation;
-            self.charge_node(path, old_value.len(), &old, -1);
+            let old_value = node.value().len();
+            node.set_value(value, generation);
+            self.charge_node(path, old_value, &old, -1);
             self.charge_node(path, value.len(), perms, 1);
             return true;
         }
-        let node = Node::new(value.into(), Rc::clone(perms), generation);
+        let node = Node::new(path, value, Rc::clone(perms), generation);
         let done = self.tree.insert(path, node, generation);
         if done {
             self.charge_node(path, value.len(), perms, 1);

@@ -245,6 +245,21 @@ fn number(payload: &[u8]) -> Result<u32, String> {
     text.trim_end_matches('\0').parse().map_err(|_| text)
 }
 
+#[cfg(test)]
+impl Store {
+    /// Its state, as bytes.
+    pub fn save(&self) -> Vec<u8> {
+        self.save_with(&super::state::Descriptors::default())
+    }
+
+    /// The same with these descriptors.
+    pub fn save_with(&self, descriptors: &super::state::Descriptors) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        super::state::save(&self.server, descriptors, None, &mut bytes).unwrap();
+        bytes
+    }
+}
+
 impl Default for Store {
     fn default() -> Self {
         Self::new()

@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::io::{self, Write};
 use std::rc::Rc;
 
 use hypercall_abi::xen::DomId;
@@ -17,13 +18,13 @@ use hypercall_abi::xen::DomId;
 use crate::xenstore::wire::{Access, Assembler, HEADER, Message, Perm};
 
 use super::connection::ConnId;
+use super::node::Node;
 use super::path;
 use super::perms::Perms;
 use super::platform::Platform;
 use super::quota::Quota;
 use super::server::Server;
 use super::transaction::Transaction;
-use super::tree::Node;
 use super::watch::{INTRODUCE, RELEASE};
 
 const IDENT: &[u8; 8] = b"xenstore";
@@ -87,16 +88,23 @@ impl Descriptors {
     }
 }
 
-#[derive(Default)]
-struct Writer(Vec<u8>);
+/// Bytes that are gathered before they are written: the state of thousands of domains is never in memory as a whole.
+const PIECE: usize = 16 * 1024;
 
-impl Writer {
+/// The bytes that are not written yet, and where they go.
+struct Writer<'a> {
+    bytes: Vec<u8>,
+    into: &'a mut dyn Write,
+    outcome: io::Result<()>,
+}
+
+impl Writer<'_> {
     fn u16(&mut self, value: u16) {
-        self.0.extend_from_slice(&value.to_le_bytes());
+        self.bytes.extend_from_slice(&value.to_le_bytes());
     }
 
     fn u32(&mut self, value: u32) {
-        self.0.extend_from_slice(&value.to_le_bytes());
+        self.bytes.extend_from_slice(&value.to_le_bytes());
     }
 
     fn len16(&mut self, len: usize) {
@@ -105,60 +113,103 @@ impl Writer {
 
     fn record(&mut self, kind: u32, body: impl FnOnce(&mut Self)) {
         self.u32(kind);
-        let at = self.0.len();
+        let at = self.bytes.len();
         self.u32(0);
         body(self);
-        while !self.0.len().is_multiple_of(8) {
-            self.0.push(0);
+        while !self.bytes.len().is_multiple_of(8) {
+            self.bytes.push(0);
         }
-        let len = u32::try_from(self.0.len() - at - 4).unwrap_or(u32::MAX);
-        if let Some(field) = self.0.get_mut(at..at + 4) {
+        let len = u32::try_from(self.bytes.len() - at - 4).unwrap_or(u32::MAX);
+        if let Some(field) = self.bytes.get_mut(at..at + 4) {
             field.copy_from_slice(&len.to_le_bytes());
+        }
+        self.flush_pieces();
+    }
+
+    fn flush_pieces(&mut self) {
+        if self.bytes.len() >= PIECE {
+            self.flush();
         }
     }
 
-    fn node(&mut self, path: &str, value: &[u8], perms: &Perms, stale: impl Fn(&Perm) -> bool) {
-        self.record(NODE, |out| {
-            out.u32(0);
-            out.u32(0);
-            out.len16(path.len() + 1);
-            out.len16(value.len());
-            out.u16(WRITTEN);
-            out.len16(perms.entries().len());
-            for (index, entry) in perms.entries().iter().enumerate() {
-                let letter = match entry.access {
-                    Access::None => b'n',
-                    Access::Read => b'r',
-                    Access::Write => b'w',
-                    Access::Both => b'b',
-                };
-                out.0.push(letter);
-                let void = index > 0 && stale(entry);
-                out.0.push(if void { STALE } else { 0 });
-                out.u16(entry.domid as u16);
-            }
-            out.0.extend_from_slice(path.as_bytes());
-            out.0.push(0);
-            out.0.extend_from_slice(value);
-        });
+    /// Writes what there is; after an error nothing any more.
+    fn flush(&mut self) {
+        if self.outcome.is_ok() {
+            self.outcome = self.into.write_all(&self.bytes);
+        }
+        self.bytes.clear();
     }
+
+    /// A node's record: there are so many that it is made in a few large pieces.
+    fn node(&mut self, path: &str, value: &[u8], perms: &Perms, stale: impl Fn(&Perm) -> bool) {
+        const FIXED: usize = 16;
+        let entries = perms.entries();
+        let len = FIXED + 4 * entries.len() + path.len() + 1 + value.len();
+        let padding = len.next_multiple_of(8) - len;
+        let short = |len: usize| u16::try_from(len).unwrap_or(u16::MAX);
+        let mut fixed = [0; 8 + FIXED];
+        let fields = [
+            NODE,
+            u32::try_from(len + padding).unwrap_or(u32::MAX),
+            0,
+            0,
+            pair(short(path.len() + 1), short(value.len())),
+            pair(WRITTEN, short(entries.len())),
+        ];
+        for (place, field) in fixed.chunks_exact_mut(4).zip(fields) {
+            place.copy_from_slice(&field.to_le_bytes());
+        }
+        self.bytes.reserve(8 + len + padding);
+        self.bytes.extend_from_slice(&fixed);
+        for (index, entry) in entries.iter().enumerate() {
+            let letter = match entry.access {
+                Access::None => b'n',
+                Access::Read => b'r',
+                Access::Write => b'w',
+                Access::Both => b'b',
+            };
+            let void = index > 0 && stale(entry);
+            let [low, high] = (entry.domid as u16).to_le_bytes();
+            let void = if void { STALE } else { 0 };
+            self.bytes.extend_from_slice(&[letter, void, low, high]);
+        }
+        self.bytes.extend_from_slice(path.as_bytes());
+        self.bytes.push(0);
+        self.bytes.extend_from_slice(value);
+        self.bytes
+            .extend_from_slice([0; 8].get(..padding).unwrap_or_default());
+        self.flush_pieces();
+    }
+}
+
+/// Two fields of a record that are side by side.
+fn pair(first: u16, second: u16) -> u32 {
+    u32::from(first) | u32::from(second) << 16
 }
 
 /// Everything, as bytes. A live update's reply goes into its connection's queue in the state
 /// only: the present process may still have to say that it failed.
+///
+/// # Errors
+/// Those of `into`.
 pub fn save<P: Platform>(
     server: &Server<P>,
     descriptors: &Descriptors,
     reply: Option<(ConnId, Message)>,
-) -> Vec<u8> {
-    let mut out = Writer(IDENT.to_vec());
+    into: &mut dyn Write,
+) -> io::Result<()> {
+    let mut out = Writer {
+        bytes: IDENT.to_vec(),
+        into,
+        outcome: Ok(()),
+    };
     let deep = server
         .connections
         .keys()
         .any(|conn| server.watches.of(*conn).iter().any(|w| w.depth.is_some()));
-    out.0
+    out.bytes
         .extend_from_slice(&(if deep { 2u32 } else { 1 }).to_be_bytes());
-    out.0.extend_from_slice(&0u32.to_be_bytes());
+    out.bytes.extend_from_slice(&0u32.to_be_bytes());
     let descriptor = |fd: Option<i32>| fd.unwrap_or(-1) as u32;
     out.record(GLOBAL, |out| {
         out.u32(descriptor(descriptors.listener));
@@ -202,38 +253,37 @@ pub fn save<P: Platform>(
     ] {
         out.node(name, &[], perms, |entry| stale(perms.since, entry));
     }
-    save_below(&mut out, "/", server.tree.get("/"), &stale);
+    if let Some(root) = server.tree.get("/") {
+        save_below(&mut out, &mut String::from("/"), root, &stale);
+    }
     out.record(END, |_| {});
-    out.0
+    out.flush();
+    out.outcome
 }
 
 /// Nodes in the order of creation, so that they are listed in the same order afterwards.
 fn save_below(
-    out: &mut Writer,
-    path: &str,
-    node: Option<&Rc<Node>>,
+    out: &mut Writer<'_>,
+    path: &mut String,
+    node: &Node,
     stale: &impl Fn(u64, &Perm) -> bool,
 ) {
-    let Some(node) = node else {
-        return;
-    };
     let since = node.perms.since;
-    out.node(path, &node.value, &node.perms, |entry| stale(since, entry));
-    let mut children: Vec<_> = node.children.iter().collect();
-    children.sort_by_key(|child| child.node.born);
-    for child in children {
-        save_below(
-            out,
-            &path::child(path, &child.name),
-            Some(&child.node),
-            stale,
-        );
+    out.node(path, node.value(), &node.perms, |entry| stale(since, entry));
+    let above = path.len();
+    for child in node.children.by_age() {
+        if above > 1 {
+            path.push('/');
+        }
+        path.push_str(child.name());
+        save_below(out, path, child, stale);
+        path.truncate(above);
     }
 }
 
 fn save_connection<P: Platform>(
     server: &Server<P>,
-    out: &mut Writer,
+    out: &mut Writer<'_>,
     number: u32,
     conn: ConnId,
     socket: Option<i32>,
@@ -269,8 +319,8 @@ fn save_connection<P: Platform>(
         out.len16(input.len());
         out.len16(partial);
         out.u32(output.len() as u32);
-        out.0.extend_from_slice(&input);
-        out.0.extend_from_slice(&output);
+        out.bytes.extend_from_slice(&input);
+        out.bytes.extend_from_slice(&output);
     });
     for watch in server.watches.of(conn) {
         let path = watch.shown(&watch.path);
@@ -283,10 +333,10 @@ fn save_connection<P: Platform>(
                 out.u16(depth);
                 out.u16(0);
             }
-            out.0.extend_from_slice(path.as_bytes());
-            out.0.push(0);
-            out.0.extend_from_slice(&watch.token);
-            out.0.push(0);
+            out.bytes.extend_from_slice(path.as_bytes());
+            out.bytes.push(0);
+            out.bytes.extend_from_slice(&watch.token);
+            out.bytes.push(0);
         });
     }
     for id in connection.transactions.keys() {

@@ -11,8 +11,9 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Instant;
 
+use super::node::Node;
 use super::path;
-use super::tree::{Node, Tree};
+use super::tree::Tree;
 
 /// What of a node an answer depended on. That it exists, or does not, is always part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -67,22 +68,24 @@ impl Seen {
             (Some(then), Some(now)) => (then, now),
             _ => return false,
         };
-        if Rc::ptr_eq(then, now) {
+        if then.same(now) {
             return true;
         }
-        (!self.value || then.value == now.value)
+        (!self.value || then.value() == now.value())
             && (!self.perms || then.perms == now.perms)
             && (!self.children || same_children(then, now))
     }
 }
 
+fn identity(node: &Node) -> (&[u8], u64) {
+    (node.name_bytes(), node.born)
+}
+
 fn same_children(then: &Node, now: &Node) -> bool {
-    let names = |node: &Node| -> Vec<(Rc<str>, u64)> {
-        let all = node.children.iter();
-        all.map(|child| (Rc::clone(&child.name), child.node.born))
-            .collect()
-    };
-    then.children.names_len() == now.children.names_len() && names(then) == names(now)
+    let (then, now) = (&then.children, &now.children);
+    then.same(now)
+        || then.names_len() == now.names_len()
+            && then.iter().map(identity).eq(now.iter().map(identity))
 }
 
 /// What a transaction did with a node.
@@ -230,7 +233,7 @@ mod tests {
     fn tree(paths: &[&str]) -> Tree {
         let mut tree = Tree::new(0);
         for (n, path) in paths.iter().enumerate() {
-            assert!(tree.insert(path, Node::test(n as u64), n as u64));
+            assert!(tree.insert(path, Node::test(path, n as u64), n as u64));
         }
         tree
     }
@@ -245,11 +248,11 @@ mod tests {
     fn only_the_seen_aspect_matters() {
         let before = tree(&["/a", "/a/b"]);
         let mut value = before.clone();
-        value.get_mut("/a").unwrap().value = (*b"x").into();
+        value.get_mut("/a").unwrap().set_value(b"x", 99);
         let mut perms = before.clone();
         perms.get_mut("/a").unwrap().perms = Perms::private(7);
         let mut child = before.clone();
-        child.insert("/a/c", Node::test(9), 9);
+        child.insert("/a/c", Node::test("/a/c", 9), 9);
         let mut gone = before.clone();
         gone.remove("/a", 9);
         for (seen, broken) in [
@@ -278,7 +281,7 @@ mod tests {
     fn what_the_transaction_did_itself_is_not_seen() {
         let before = tree(&["/a"]);
         let mut after = before.clone();
-        after.get_mut("/a").unwrap().value = (*b"x").into();
+        after.get_mut("/a").unwrap().set_value(b"x", 99);
         let mut transaction = Transaction::new(1, &before, Instant::now());
         transaction.touch("/a").value = true;
         transaction.see("/a", Seen::VALUE);

@@ -197,13 +197,3 @@ fn go(
     }
     Ok(ExitCode::SUCCESS)
 }
-
-#[derive(Debug, clap::Args)]
-pub(super) struct Supervise {
-    domain: u16,
-}
-
-pub(super) fn supervise(arguments: &Supervise) -> Result<ExitCode, Error> {
-    supervise::run(DomId(arguments.domain))?;
-    Ok(ExitCode::SUCCESS)
-}

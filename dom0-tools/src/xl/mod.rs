@@ -32,7 +32,7 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::hypercall::Interface;
-use crate::life;
+use crate::life::{self, supervise};
 
 /// Wrong usage of a command; the exit code scripts know.
 const USAGE: u8 = 2;
@@ -89,8 +89,6 @@ enum Command {
     Sysrq(poke::Sysrq),
     DumpCore(poke::DumpCore),
     Claims,
-    #[command(hide = true)]
-    SuperviseDomain(create::Supervise),
     #[command(flatten)]
     Devices(devices::Command),
     Help {
@@ -101,6 +99,11 @@ enum Command {
 /// Runs the command of these arguments, the program's name first.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
+    // Waits for days, and so is asked for before all that reads arguments comes into memory.
+    if let Some(domain) = supervise::asked_for(&arguments) {
+        let done = supervise::run(domain);
+        return done.map_or_else(|error| fail(&error.to_string()), |()| ExitCode::SUCCESS);
+    }
     if let Some(command) = help::asked_for(&arguments) {
         return finish(&help::of(Some(&command)));
     }
@@ -160,7 +163,6 @@ fn run(command: &Command, dry: bool) -> ExitCode {
 fn about_domains(command: &Command, dry: bool) -> Option<Result<ExitCode, life::Error>> {
     Some(match command {
         Command::Create(arguments) => create::run(arguments, dry),
-        Command::SuperviseDomain(arguments) => create::supervise(arguments),
         Command::Destroy(arguments) => lifecycle::destroy(arguments),
         Command::Shutdown(arguments) => lifecycle::shutdown(arguments),
         Command::Reboot(arguments) => lifecycle::reboot(arguments),

@@ -321,7 +321,10 @@ impl Both {
         self.store.server.tree.visit(&mut |path, node| {
             let entries = node.perms.entries();
             let perms: Vec<String> = entries.iter().map(ToString::to_string).collect();
-            real.insert(path.to_owned(), (node.value.to_vec(), perms, node.list()));
+            real.insert(
+                path.to_owned(),
+                (node.value().to_vec(), perms, node.children.list()),
+            );
         });
         let model: BTreeMap<_, _> = self
             .map

@@ -11,7 +11,7 @@ use crate::xenstored::state::{self, Descriptors};
 
 /// The store after a restart. Socket connections are gone.
 fn restarted(mut old: Store) -> Store {
-    let bytes = state::save(&old.server, &Descriptors::default(), None);
+    let bytes = old.save();
     let machine = std::mem::take(&mut old.server.platform);
     let mut new = Store::new();
     new.server = Server::new(machine, Config::default(), Instant::now());
@@ -19,7 +19,7 @@ fn restarted(mut old: Store) -> Store {
     new.tools = new.server.connect();
     assert_eq!(new.server.check(), 0);
     // The same again: nothing is lost in the format.
-    let again = state::save(&new.server, &Descriptors::default(), None);
+    let again = new.save();
     assert_eq!(bytes.len(), again.len());
     new
 }
@@ -165,7 +165,7 @@ fn what_went_through_a_ring_since_the_state_was_saved_goes_through_once() {
     // Half a request is saved; then it is answered, and half of another has come.
     let mut old = store();
     assert!(through_the_ring(&mut old, &request[..18]).is_empty());
-    let bytes = state::save(&old.server, &Descriptors::default(), None);
+    let bytes = old.save();
     let reply = through_the_ring(&mut old, &request[18..]);
     assert!(reply.ends_with(b"mine"));
     assert!(through_the_ring(&mut old, &request[..7]).is_empty());
@@ -177,7 +177,7 @@ fn what_went_through_a_ring_since_the_state_was_saved_goes_through_once() {
     let mut old = store();
     let guest = old.server.ring_of(1).unwrap();
     old.server.input(guest, &request);
-    let bytes = state::save(&old.server, &Descriptors::default(), None);
+    let bytes = old.save();
     let ring = old.server.platform.rings.get(&1).unwrap();
     ring.put(&reply[..9]).unwrap();
     let mut new = killed_after(&bytes, old);
@@ -193,14 +193,14 @@ fn a_descriptor_that_is_named_twice_is_refused() {
         ..Descriptors::default()
     };
     let store = store();
-    let read = |evtchn| state::descriptors(&state::save(&store.server, &names(evtchn), None));
+    let read = |evtchn| state::descriptors(&store.save_with(&names(evtchn)));
     assert_eq!(read(8).unwrap().all().collect::<Vec<_>>(), [7, 8]);
     assert_eq!(read(7).unwrap_err(), state::Error::Record(1));
 }
 
 #[test]
 fn nonsense_is_refused() {
-    let bytes = state::save(&store().server, &Descriptors::default(), None);
+    let bytes = store().save();
     for end in 0..bytes.len() {
         let mut new = Store::new();
         assert!(state::restore(&mut new.server, &bytes[..end], false).is_err());

@@ -464,8 +464,7 @@ fn xsa_417_permissions_do_not_pass_through_restored_states_either() {
     grant(&mut store);
     store.destroy(1);
     store.domain(1);
-    let none = crate::xenstored::state::Descriptors::default();
-    let bytes = crate::xenstored::state::save(&store.server, &none, None);
+    let bytes = store.save();
     let mut new = Store::new();
     new.server.platform = std::mem::take(&mut store.server.platform);
     crate::xenstored::state::restore(&mut new.server, &bytes, false).unwrap();
