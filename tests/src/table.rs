@@ -103,13 +103,13 @@ const XEN_TOOLS: Case = Case {
     cpus: 1,
     ..XEN_GUESTS
 };
+/// The same machine for tools on Oxen.
+const TOOLS: Case = Case { cpus: 1, ..GUESTS };
 
 /// Whose tools, and what they are put through.
 const OURS: &str = "oxen.tools=ours oxen.cycles=100 oxen.parts=guest+guest-cycles+guest-devices";
 const OURS_MORE: &str =
-    "oxen.tools=ours oxen.parts=guest-daemons+guest-attach+guest-crash+guest-refusals";
-/// These need two CPUs.
-const OURS_CPUS: &str = "oxen.tools=ours oxen.parts=guest-commands+guest-smp";
+    "oxen.tools=ours oxen.parts=guest-daemons+guest-attach+guest-crash+guest-refusals+guest-smp";
 const OUR_DAEMONS: &str = "oxen.xenstored=ours oxen.xenconsoled=ours \
      oxen.parts=guest-daemons+guest-cycles+guest-devices+guest+guest-disks+guest-attach";
 const OUR_XL: &str = "oxen.xl=ours oxen.cycles=20 \
@@ -636,10 +636,10 @@ pub const TABLE: &[Case] = &[
         ..XEN_TOOLS
     },
     Case {
-        name: "xen-ours-cpus",
+        name: "xen-ours-commands",
         when: When::Always,
-        scenario: "guests",
-        kernel_args: OURS_CPUS,
+        scenario: "guest-commands",
+        kernel_args: "oxen.tools=ours",
         ..XEN_GUESTS
     },
     Case {
@@ -662,13 +662,13 @@ pub const TABLE: &[Case] = &[
         when: When::Always,
         scenario: "guests",
         kernel_args: OURS_MORE,
-        ..GUESTS
+        ..TOOLS
     },
     Case {
-        name: "oxen-ours-cpus",
+        name: "oxen-ours-commands",
         when: When::Always,
-        scenario: "guests",
-        kernel_args: OURS_CPUS,
+        scenario: "guest-commands",
+        kernel_args: "oxen.tools=ours",
         ..GUESTS
     },
     Case {
@@ -677,7 +677,7 @@ pub const TABLE: &[Case] = &[
         scenario: "guest-disks",
         initramfs: Initramfs::Managers,
         kernel_args: "oxen.tools=ours",
-        ..GUESTS
+        ..TOOLS
     },
     // Stock xl over our daemons, our xl over stock daemons.
     Case {
@@ -700,7 +700,7 @@ pub const TABLE: &[Case] = &[
         scenario: "guests",
         initramfs: Initramfs::Managers,
         kernel_args: OUR_DAEMONS,
-        ..GUESTS
+        ..TOOLS
     },
     Case {
         name: "oxen-mixed-xl",
@@ -708,7 +708,7 @@ pub const TABLE: &[Case] = &[
         scenario: "guests",
         initramfs: Initramfs::Managers,
         kernel_args: OUR_XL,
-        ..GUESTS
+        ..TOOLS
     },
     // What bad input gets.
     Case {
