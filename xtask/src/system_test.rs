@@ -31,8 +31,14 @@ const COMPLAINTS: &[&str] = &[
     "FATAL TRAP",
 ];
 
-/// Runs the cases whose names begin with one of the filters; without filters those of every run.
-pub fn run(packages: &Packages, filters: &[String], tally: &mut Tally) -> Result<()> {
+/// Runs the cases whose names begin with one of the filters; without filters those of every run. `beside` has the place of
+/// one machine as long as it runs.
+pub fn run(
+    packages: &Packages,
+    filters: &[String],
+    tally: &mut Tally,
+    beside: Option<impl FnOnce() -> Tally + Send>,
+) -> Result<()> {
     let accelerator = Accelerator::best(packages)?;
     let wanted = |case: &&Case| match filters {
         [] => case.when == When::Always,
@@ -46,6 +52,13 @@ pub fn run(packages: &Packages, filters: &[String], tally: &mut Tally) -> Result
     let next = AtomicUsize::new(0);
     let (sender, ended) = mpsc::channel();
     thread::scope(|scope| {
+        let beside = beside.map(|work| {
+            let place = places.take(0);
+            scope.spawn(move || {
+                let _place = place;
+                work()
+            })
+        });
         for _ in 0..places.most {
             let (sender, next, places, cases) = (sender.clone(), &next, &places, &cases);
             scope.spawn(move || {
@@ -61,6 +74,12 @@ pub fn run(packages: &Packages, filters: &[String], tally: &mut Tally) -> Result
         for (case, outcome, used, began) in ended {
             let name = format!("system {}", case.name);
             tally.check_using(&name, outcome, began, used);
+        }
+        if let Some(beside) = beside {
+            match beside.join() {
+                Ok(counted) => tally.add(&counted),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
         }
     });
     Ok(())

@@ -183,13 +183,14 @@ back() {
     [ $(($1 - now)) -le $slack ] && [ "$now" -le "$1" ] || { echo "free pages: $now, were $1"; return 1; }
 }
 # Everything that a guest has in dom0 while it lives: domains, nodes of xenstore, loop devices, interfaces, ports of
-# bridges, files, processes. The first guest makes some directories that stay; libxl keeps the numbers of domains that were.
+# bridges, files, processes. The first guest makes some directories and locks that stay; libxl keeps the numbers of domains that
+# were.
 things() {
     xl list | awk 'NR > 1 { print "domain", $1 }' | sort
     xenstore-ls -f | sed 's/ = .*//' | sort
     losetup -a
     find /sys/class/net/ /sys/class/net/*/brif/ 2>/dev/null | sort
-    find /var/lib/xen /run -type f 2>/dev/null | grep -v -e '/dump/' -e '/domid-history$' | sort
+    find /var/lib/xen /run -type f 2>/dev/null | grep -v -e '/dump/' -e '/domid-history$' -e '\.lock$' | sort
     cat /proc/[0-9]*/comm 2>/dev/null | grep -e '^xl$' -e qemu -e xvd -e vif | sort
 }
 remember() { things >/tmp/things; }
