@@ -605,6 +605,7 @@ pub const TABLE: &[Case] = &[
     },
     Case {
         name: "oxen-xl-life",
+        when: When::Always,
         kernel_args: "oxen.xl=ours",
         ..GUESTS
     },
@@ -630,14 +631,12 @@ pub const TABLE: &[Case] = &[
     },
     Case {
         name: "xen-ours-more",
-        when: When::Always,
         scenario: "guests",
         kernel_args: OURS_MORE,
         ..XEN_TOOLS
     },
     Case {
         name: "xen-ours-commands",
-        when: When::Always,
         scenario: "guest-commands",
         kernel_args: "oxen.tools=ours",
         ..XEN_GUESTS
@@ -659,14 +658,12 @@ pub const TABLE: &[Case] = &[
     },
     Case {
         name: "oxen-ours-more",
-        when: When::Always,
         scenario: "guests",
         kernel_args: OURS_MORE,
         ..TOOLS
     },
     Case {
         name: "oxen-ours-commands",
-        when: When::Always,
         scenario: "guest-commands",
         kernel_args: "oxen.tools=ours",
         ..GUESTS
@@ -677,7 +674,7 @@ pub const TABLE: &[Case] = &[
         scenario: "guest-disks",
         initramfs: Initramfs::Managers,
         kernel_args: "oxen.tools=ours",
-        ..TOOLS
+        ..GUESTS
     },
     // Stock xl over our daemons, our xl over stock daemons.
     Case {
@@ -696,7 +693,6 @@ pub const TABLE: &[Case] = &[
     },
     Case {
         name: "oxen-mixed-daemons",
-        when: When::Always,
         scenario: "guests",
         initramfs: Initramfs::Managers,
         kernel_args: OUR_DAEMONS,
@@ -704,7 +700,6 @@ pub const TABLE: &[Case] = &[
     },
     Case {
         name: "oxen-mixed-xl",
-        when: When::Always,
         scenario: "guests",
         initramfs: Initramfs::Managers,
         kernel_args: OUR_XL,
