@@ -470,7 +470,7 @@ pub const TABLE: &[Case] = &[
         scenario: "guest-tsc",
         ..GUESTS
     },
-    // Eight at once, 200 lives, further down 100 deaths: nothing may be left of any of them.
+    // Eight at once, 200 lives, 100 deaths further up: nothing may be left of any of them.
     Case {
         name: "oxen-guest-many",
         when: When::Always,

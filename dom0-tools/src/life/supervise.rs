@@ -81,15 +81,15 @@ fn log(text: &str) {
     let _ = writeln!(io::stdout(), "{seconds} {text}");
 }
 
-/// The supervisor itself: returns when the domain is gone for good.
+/// The supervisor itself: returns when the domain is gone for good. `anew`: the process does nothing else, and begins
+/// anew with each successor of the domain.
 ///
 /// # Errors
 /// What keeps it from doing what is configured.
-pub fn run(domain: DomId) -> Result<(), Error> {
+pub fn run(domain: DomId, anew: bool) -> Result<(), Error> {
     // Away from the terminal. A process that leads a group already is not in its way.
     let _ = rustix::process::setsid();
-    let mut tools = Tools::open()?;
-    let mut waiter = Waiter::new()?;
+    let (mut tools, mut waiter) = open_or_wait()?;
     let mut domain = domain;
     loop {
         let Some(info) = tools.xen.domain(domain)? else {
@@ -135,19 +135,33 @@ pub fn run(domain: DomId) -> Result<(), Error> {
             None => return Ok(()),
         }
         // Comes back only if it fails, as after an upgrade that removed this program.
-        if let Ok(mut anew) = program(domain) {
-            let error = anew.exec();
+        if anew && let Ok(mut program) = program(domain) {
+            let error = program.exec();
             log(&format!("goes on as it is: {error}"));
         }
-        waiter = Waiter::new()?;
+        (tools, waiter) = open_or_wait()?;
+    }
+}
+
+fn open() -> Result<(Tools, Waiter), Error> {
+    Ok((Tools::open()?, Waiter::new()?))
+}
+
+/// The same, even if the store daemon is away just now.
+fn open_or_wait() -> Result<(Tools, Waiter), Error> {
+    match open() {
+        Err(Error::Store(error)) => {
+            log(&format!("{error}; waiting for xenstored"));
+            Ok(reopen())
+        }
+        opened => opened,
     }
 }
 
 /// New connections, as soon as somebody serves them.
 fn reopen() -> (Tools, Waiter) {
     loop {
-        let opened = Tools::open().and_then(|tools| Ok((tools, Waiter::new()?)));
-        match opened {
+        match open() {
             Ok(opened) => return opened,
             Err(_) => std::thread::sleep(RECONNECT),
         }
@@ -230,4 +244,27 @@ fn set_aside(tools: &mut Tools, domain: DomId, name: &str) -> Result<(), Error> 
         let _ = super::userdata::remove(domain, old);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_its_own_arguments_ask_for_a_supervisor() {
+        let asked = |arguments: &[&str]| {
+            let arguments: Vec<_> = arguments.iter().map(OsString::from).collect();
+            asked_for(&arguments)
+        };
+        assert_eq!(asked(&["xl", COMMAND, "7"]), Some(DomId(7)));
+        for other in [
+            &["xl", COMMAND][..],
+            &["xl", COMMAND, "7", "8"],
+            &["xl", COMMAND, "guest"],
+            &["xl", COMMAND, "70000"],
+            &["xl", "list", "7"],
+        ] {
+            assert_eq!(asked(other), None, "{other:?}");
+        }
+    }
 }

@@ -12,7 +12,7 @@ use super::node::Node;
 /// The longest run before it is split.
 const RUN: usize = 32;
 
-/// All children of a node. A copy shares them until one of both is changed.
+/// All children of a node; nothing as long as there never was one. A copy shares them until one of both is changed.
 #[derive(Clone, Debug, Default)]
 pub struct Children(Option<Rc<Directory>>);
 
@@ -71,12 +71,7 @@ impl Children {
         self.0.as_ref().map_or(0, |directory| directory.names)
     }
 
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_none()
-    }
-
-    /// The change in which a child came or went last; 0 if there are none.
+    /// The change in which a child came or went last; 0 if none ever did.
     pub fn changed(&self) -> u64 {
         self.0.as_ref().map_or(0, |directory| directory.changed)
     }
@@ -225,7 +220,8 @@ impl Children {
         directory.names = directory.names.saturating_sub(name.len() + 1);
         directory.changed = generation;
         if directory.names == 0 {
-            self.0 = None;
+            // When the last one went is kept: who lists a directory in parts has to notice that.
+            directory.runs = Runs::One(Vec::new());
         }
         Some(removed)
     }

@@ -117,9 +117,10 @@ impl Node {
         self.written = generation;
     }
 
-    /// When the value or the list of children last changed.
+    /// When value, permissions or list of children last changed.
     pub fn generation(&self) -> u64 {
-        self.written.max(self.children.changed())
+        let changed = self.written.max(self.children.changed());
+        changed.max(self.perms.since)
     }
 
     /// Whether both have the value that was set in one change.
@@ -155,6 +156,18 @@ mod tests {
     #[test]
     fn a_node_is_small() {
         assert_eq!(size_of::<Node>(), 56);
+    }
+
+    #[test]
+    fn a_generation_never_comes_again() {
+        let mut node = Node::test("/d", 1);
+        node.children.insert(Node::test("/d/child", 2), 2);
+        node.set_value(b"later", 3);
+        assert_eq!(node.generation(), 3);
+        node.children.remove("child", 4);
+        assert_eq!(node.generation(), 4);
+        node.perms = Perms::new(node.perms.entries().to_vec(), 5).unwrap();
+        assert_eq!(node.generation(), 5);
     }
 
     #[test]

@@ -88,7 +88,7 @@ impl Descriptors {
     }
 }
 
-/// Bytes that are gathered before they are written: the state of thousands of domains is never in memory as a whole.
+/// Bytes that are gathered before they are written: the nodes of thousands of domains are never in memory twice.
 const PIECE: usize = 16 * 1024;
 
 /// The bytes that are not written yet, and where they go.

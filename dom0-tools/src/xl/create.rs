@@ -182,7 +182,7 @@ fn go(
     }
     if arguments.foreground {
         runs.store(true, Ordering::Relaxed);
-        if let Err(error) = supervise::run(domain) {
+        if let Err(error) = supervise::run(domain, false) {
             // The domain lives, and may do well without.
             eprintln!(
                 "xl: nobody watches over domain {} any more: {error}",

@@ -101,7 +101,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     // Waits for days, and so is asked for before all that reads arguments comes into memory.
     if let Some(domain) = supervise::asked_for(&arguments) {
-        let done = supervise::run(domain);
+        let done = supervise::run(domain, true);
         return done.map_or_else(|error| fail(&error.to_string()), |()| ExitCode::SUCCESS);
     }
     if let Some(command) = help::asked_for(&arguments) {

@@ -57,6 +57,50 @@ fn store() -> Store {
     store
 }
 
+/// Takes so many bytes, then its disk is full.
+struct Full(usize);
+
+impl std::io::Write for Full {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.0 == 0 {
+            return Err(std::io::ErrorKind::StorageFull.into());
+        }
+        let taken = bytes.len().min(self.0);
+        self.0 -= taken;
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_large_state_is_written_in_pieces_and_whole() {
+    let mut old = store();
+    let tools = old.tools;
+    for n in 0..2000 {
+        let path = format!("/many/{n}");
+        old.write(tools, 0, &path, &"v".repeat(n % 50)).unwrap();
+    }
+    let len = old.save().len();
+    assert!(len > 64 * 1024);
+    for room in [0, 20_000, len - 1] {
+        let saved = state::save(&old.server, &Descriptors::default(), None, &mut Full(room));
+        assert_eq!(
+            saved.unwrap_err().kind(),
+            std::io::ErrorKind::StorageFull,
+            "{room}"
+        );
+    }
+    let mut new = restarted(old);
+    let tools = new.tools;
+    for n in [0, 777, 1999] {
+        let value = new.read(tools, 0, &format!("/many/{n}")).unwrap();
+        assert_eq!(value.len(), n % 50);
+    }
+}
+
 #[test]
 fn a_guest_does_not_notice() {
     let old = store();
