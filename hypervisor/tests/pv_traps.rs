@@ -51,7 +51,10 @@ fn guest() -> (Machine, Context) {
             mask_events: true,
         };
         state.syscall32_callback.rip = HANDLER32;
-        state.nmi_callback = NMI;
+        state.traps[2] = TrapGate {
+            rip: NMI,
+            ..Default::default()
+        };
         state.traps[6] = TrapGate {
             rip: UNDEFINED,
             ..Default::default()
@@ -362,7 +365,7 @@ fn an_nmi_that_nobody_handles_keeps_no_event_waiting() {
     let (_machine, cx) = guest();
     {
         let mut state = cx.vcpu.pv().state();
-        (state.kernel_mode, state.nmi_callback) = (true, 0);
+        (state.kernel_mode, state.traps[2].rip) = (true, 0);
         state.event_callback.rip = UNDEFINED;
     }
     assert!(cx.vcpu.pv().raise_nmi());

@@ -119,7 +119,7 @@ impl Plan {
             "hvc0"
         };
         let mut line = format!(
-            "console={console} loglevel=4 panic=1 oxen.scenario={} {}",
+            "console={console} loglevel=4 panic=1 sysrq_always_enabled oxen.scenario={} {}",
             self.scenario, self.kernel_args
         );
         for (driver, net) in self.devices.iter().filter_map(|device| network_of(*device)) {

@@ -5,6 +5,7 @@
 //! is in the cache folder (`$OXEN_CACHE`, else `~/.cache/oxen`).
 
 mod accel;
+mod autopsy;
 mod bench;
 mod build;
 mod build_info;

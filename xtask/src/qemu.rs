@@ -193,7 +193,6 @@ impl Guest {
             self.used = self.busy().max(self.used);
             let (busy, idle) = (self.used.saturating_sub(busy_since), since.elapsed());
             if busy > patience.busy || idle > patience.idle {
-                self.leave_registers();
                 bail!(
                     "no progress for {} s ({} s of CPU time); last line: {}",
                     idle.as_secs(),
@@ -203,19 +202,6 @@ impl Guest {
             }
             thread::sleep(Duration::from_millis(20));
         }
-    }
-
-    /// Writes beside the log where each CPU is, three times, so that what stands still can be told from what spins.
-    fn leave_registers(&self) {
-        let looks: Vec<String> = (0..3)
-            .map(|_| {
-                thread::sleep(Duration::from_secs(1));
-                self.monitor("info registers -a")
-                    .unwrap_or_else(|error| format!("{error:#}\n"))
-            })
-            .collect();
-        // It is for people; the failure is told without it.
-        let _ = fs::write(self.folder.join("registers"), looks.join("\n----\n"));
     }
 
     /// Waits for the end of the machine.
@@ -246,6 +232,11 @@ impl Guest {
             how.push_str(", after a triple fault");
         }
         how
+    }
+
+    /// Whether the machine is still there.
+    pub fn runs(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
     }
 
     /// CPU time that the machine had used when it was last waited for.

@@ -10,6 +10,7 @@ use ::tests::{Action, Case, End, Input, Kernel, TABLE, When};
 use anyhow::{Context, Result, bail};
 
 use crate::accel::Accelerator;
+use crate::autopsy;
 use crate::machine::{Parts, Plan};
 use crate::paths;
 use crate::qemu::{self, Guest, Seen};
@@ -211,7 +212,16 @@ pub fn run_case(
     };
     let outcome = watch(&mut guest, case);
     let log = guest.folder().join("serial.log");
-    let outcome = outcome.map_err(|error| error.context(format!("see {}", log.display())));
+    let outcome = outcome.map_err(|error| {
+        // What refused to boot has said why.
+        let error = match case.end {
+            End::PowerOff if guest.runs() => {
+                error.context(format!("[{}]", autopsy::of(&mut guest, case.cpus)))
+            }
+            _ => error,
+        };
+        error.context(format!("see {}", log.display()))
+    });
     (outcome, guest.used())
 }
 

@@ -29,6 +29,8 @@ pub struct Options {
 pub struct Tally {
     passed: u64,
     failed: u64,
+    /// What failed, to be repeated at the end: of long runs the end is what people see.
+    failures: Vec<String>,
 }
 
 impl Tally {
@@ -55,7 +57,9 @@ impl Tally {
             }
             Err(why) => {
                 self.failed += 1;
-                println!("FAILED  {name} ({time}): {why:#}");
+                let line = format!("FAILED  {name} ({time}): {why:#}");
+                println!("{line}");
+                self.failures.push(line);
             }
         }
     }
@@ -64,10 +68,17 @@ impl Tally {
     pub fn add(&mut self, other: &Self) {
         self.passed += other.passed;
         self.failed += other.failed;
+        self.failures.extend(other.failures.iter().cloned());
     }
 
     /// Prints the closing line, alone on its line.
     pub fn close(&self) -> ExitCode {
+        if !self.failures.is_empty() {
+            println!("What failed:");
+        }
+        for failure in &self.failures {
+            println!("{failure}");
+        }
         println!("{} passed, {} failed", self.passed, self.failed);
         if self.failed == 0 {
             ExitCode::SUCCESS
@@ -254,6 +265,9 @@ fn cargo_test(tally: &mut Tally, command: &mut Command, silence: Duration) -> Re
         };
         progress.note(&line);
         counted.add_harness_line(&line);
+        if line.starts_with("test ") && line.ends_with("... FAILED") {
+            counted.failures.push(line.clone());
+        }
         // Hundreds of passing tests are not news.
         let passing = line.starts_with("test ") && line.ends_with("... ok");
         if !passing && !line.is_empty() {
@@ -320,7 +334,8 @@ mod tests {
             tally,
             Tally {
                 passed: 14,
-                failed: 3
+                failed: 3,
+                ..Tally::default()
             }
         );
     }

@@ -154,6 +154,14 @@ impl Vcpu {
         })
     }
 
+    /// Whether something is to be delivered that ends waiting for events: an upcall, a virtual NMI.
+    pub fn has_news(&self) -> bool {
+        self.upcall_deliverable()
+            || match &self.kind {
+                VcpuKind::Pv(pv) => pv.nmi_deliverable(),
+            }
+    }
+
     /// Whether an upcall is pending, masked or not.
     pub fn upcall_pending(&self) -> bool {
         let slot = self.info.get();

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::Ordering;
 
-use hypercall_abi::arch_x86::TrapInfo;
+use hypercall_abi::arch_x86::{FLAT_KERNEL_CS, TrapInfo};
 use hypercall_abi::callback::{
     CALLBACKF_MASK_EVENTS, CallbackOp, CallbackRegister, CallbackType, CallbackUnregister,
 };
@@ -14,6 +14,7 @@ use crate::domain::Context;
 use crate::fail::{Args, Fail, Return};
 use crate::guest;
 use crate::preempt::Budget;
+use crate::pv::trap::vector::NMI;
 use crate::pv::{Callback, PvState, TrapGate, canonical, code_address_ok};
 
 /// One `trap_info` as a gate. Selectors get RPL 3.
@@ -75,11 +76,21 @@ fn set_callback(
         CallbackType::SYSCALL => state.syscall_callback = value,
         CallbackType::SYSCALL32 => state.syscall32_callback = value,
         CallbackType::SYSENTER => state.sysenter_callback = value,
-        CallbackType::NMI => state.nmi_callback = address,
+        CallbackType::NMI => set_nmi_callback(state, address),
         CallbackType::SYSENTER_DEPRECATED => return Err(Errno::EINVAL),
         _ => return Err(Errno::ENOSYS),
     }
     Ok(())
+}
+
+/// The callback for NMIs is their entry in the trap table, which Linux fills for its other vCPUs by vcpu_op(initialise) only.
+fn set_nmi_callback(state: &mut PvState, rip: u64) {
+    state.traps[NMI as usize] = TrapGate {
+        rip,
+        cs: FLAT_KERNEL_CS,
+        dpl: 0,
+        mask_events: true,
+    };
 }
 
 /// `HYPERVISOR_callback_op(cmd, arg)` (public callback.h).
@@ -96,7 +107,7 @@ pub fn do_callback_op(cx: &Context, args: Args) -> Return {
             let unreg: CallbackUnregister = guest::read(GuestHandle::new(arg), 0)?;
             match unreg.r#type {
                 CallbackType::NMI => {
-                    cx.vcpu.pv().state().nmi_callback = 0;
+                    set_nmi_callback(&mut cx.vcpu.pv().state(), 0);
                     Ok(0)
                 }
                 CallbackType::EVENT
@@ -301,14 +312,14 @@ pub fn do_nmi_op(cx: &Context, args: Args) -> Return {
             if cx.vcpu.id != 0 || !code_address_ok(callback.handler_address) {
                 return Err(Errno::EINVAL.into());
             }
-            cx.vcpu.pv().state().nmi_callback = callback.handler_address;
+            set_nmi_callback(&mut cx.vcpu.pv().state(), callback.handler_address);
             Ok(0)
         }
         NmiOp::UNREGISTER_CALLBACK => {
             if cx.vcpu.id != 0 {
                 return Err(Errno::EINVAL.into());
             }
-            cx.vcpu.pv().state().nmi_callback = 0;
+            set_nmi_callback(&mut cx.vcpu.pv().state(), 0);
             Ok(0)
         }
         _ => Err(Errno::ENOSYS.into()),

@@ -79,7 +79,8 @@ impl PvVcpu {
     /// Whether a virtual NMI is to be delivered now.
     #[inline]
     pub fn nmi_deliverable(&self) -> bool {
-        self.nmi.load(Ordering::Relaxed) == nmi::PENDING
+        // Ordered after what was said before, such as that the vCPU waits.
+        self.nmi.load(Ordering::SeqCst) == nmi::PENDING
     }
 
     /// The pending virtual NMI was taken; `handled` if a handler of the guest runs now.
@@ -149,7 +150,7 @@ pub struct PvState {
     pub kernel_ss: u64,
     /// See `kernel_ss`.
     pub kernel_sp: u64,
-    /// Virtual IDT.
+    /// Virtual IDT. Its entry for NMIs is the only one there is: registering a callback for them fills it.
     pub traps: [TrapGate; 256],
     /// Event upcall entry.
     pub event_callback: Callback,
@@ -161,8 +162,6 @@ pub struct PvState {
     pub syscall32_callback: Callback,
     /// Entry for SYSENTER.
     pub sysenter_callback: Callback,
-    /// Entry for NMIs.
-    pub nmi_callback: u64,
     /// GDT frames, each with a segment-descriptor type reference.
     pub gdt: [Mfn; GDT_FRAMES],
     /// Entries in the GDT; 0: none set.
@@ -208,7 +207,6 @@ impl Default for PvState {
             syscall_callback: Callback::default(),
             syscall32_callback: Callback::default(),
             sysenter_callback: Callback::default(),
-            nmi_callback: 0,
             gdt: [Mfn::INVALID; GDT_FRAMES],
             gdt_entries: 0,
             ldt_base: 0,

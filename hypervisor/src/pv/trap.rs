@@ -294,10 +294,11 @@ pub fn failsafe(cx: &Context, frame: &mut TrapFrame) -> Result<(), &'static str>
 /// Delivers a virtual NMI that is pending ([`crate::pv::PvVcpu::raise_nmi`]), if a handler is registered.
 pub fn nmi(cx: &Context, frame: &mut TrapFrame) -> Result<(), &'static str> {
     let mut state = cx.vcpu.pv().state();
+    let gate = state.traps[vector::NMI as usize];
     let to = Bounce {
-        rip: state.nmi_callback,
+        rip: gate.rip,
         error_code: None,
-        mask_events: true,
+        mask_events: gate.mask_events,
     };
     cx.vcpu.pv().nmi_taken(to.rip != 0);
     if to.rip == 0 {

@@ -149,7 +149,7 @@ pub fn block(cx: &Context) {
     cx.vcpu.set_upcall_mask(false);
     cx.vcpu.sched.blocked.store(true, Ordering::SeqCst);
     // After the flag is set: an event that comes before is seen here, one that comes after sees the flag.
-    if cx.vcpu.upcall_deliverable() {
+    if cx.vcpu.has_news() {
         cx.vcpu.sched.blocked.store(false, Ordering::SeqCst);
     } else {
         percpu::with(|b| b.raise(work::RESCHEDULE));

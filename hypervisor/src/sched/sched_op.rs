@@ -122,7 +122,7 @@ fn poll(cx: &Context, request: &SchedPoll) -> Result<(), Errno> {
 
 /// Whether the vCPU of a poll should go to sleep.
 fn nothing_pending(cx: &Context, request: &SchedPoll) -> Result<bool, Errno> {
-    if cx.vcpu.upcall_deliverable() {
+    if cx.vcpu.has_news() {
         return Ok(false);
     }
     let mut last = 0;

@@ -11,3 +11,12 @@ fi
 # 32-bit programs, where each processor has its own way into the kernel.
 say "32-bit system calls by $(vsyscall32)"
 check "32-bit system calls, also step by step" vsyscall32
+
+# What the kernel shows of each CPU when asked, idle ones too: the others are told by NMI, which on Xen is virtual.
+backtraces() {
+    dmesg -c >/tmp/dmesg.earlier
+    echo l >/proc/sysrq-trigger
+    dmesg -c >/tmp/backtraces
+    [ "$(grep -c 'NMI backtrace for cpu' /tmp/backtraces)" -eq "$(nproc)" ] || { cat /tmp/backtraces && false; }
+}
+check "an NMI reaches every CPU" backtraces

@@ -181,6 +181,28 @@ fn block_waits_unless_an_upcall_is_pending() {
 }
 
 #[test]
+fn an_nmi_ends_waiting() {
+    let (dom0, _) = machine();
+    let v = &dom0.vcpus()[0];
+    assert_eq!(sched_op(&dom0, SchedOp::BLOCK, 0), Ok(0));
+    assert!(switch().is_none());
+    assert_eq!(vcpu_op(&dom0, VcpuOp::SEND_NMI, 0, 0), Ok(0));
+    assert!(switch().is_some());
+    // One that came before is not slept over either.
+    assert!(v.pv().nmi_deliverable());
+    assert_eq!(sched_op(&dom0, SchedOp::BLOCK, 0), Ok(0));
+    assert!(!v.sched.is_blocked());
+    put(&SchedPoll {
+        ports: GuestHandle::new(ARG),
+        nr_ports: 0,
+        timeout: 0,
+        ..Default::default()
+    });
+    assert_eq!(sched_op(&dom0, SchedOp::POLL, ARG), Ok(0));
+    assert!(!v.sched.is_blocked());
+}
+
+#[test]
 fn an_event_between_block_and_the_choice_is_not_lost() {
     let (dom0, _) = machine();
     let v = &dom0.vcpus()[0];
