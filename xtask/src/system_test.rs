@@ -32,6 +32,9 @@ const COMPLAINTS: &[&str] = &[
     "FATAL TRAP",
 ];
 
+/// What a boot gets over, but people want to know of.
+const REMARKABLE: &[&str] = &["was in service though"];
+
 /// Runs the cases whose names begin with one of the filters; without filters those of every run. `beside` has the place of
 /// one machine as long as it runs.
 pub fn run(
@@ -211,6 +214,13 @@ pub fn run_case(
         Err(error) => return (Err(error), Duration::ZERO),
     };
     let outcome = watch(&mut guest, case);
+    for line in guest
+        .text()
+        .lines()
+        .filter(|line| REMARKABLE.iter().any(|text| line.contains(text)))
+    {
+        println!("note    system {}: {line}", case.name);
+    }
     let log = guest.folder().join("serial.log");
     let outcome = outcome.map_err(|error| {
         // What refused to boot has said why.

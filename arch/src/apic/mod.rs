@@ -148,6 +148,25 @@ pub fn in_service(vector: u8) -> bool {
     reg::read(reg::IN_SERVICE + u32::from(vector / 32)) & 1 << (vector % 32) != 0
 }
 
+/// Ends an interrupt that is in service on this CPU, which takes none just now: the one with the highest priority. It would
+/// hold back itself, its class and all below. None is the rule, and costs one read of a register.
+#[inline]
+pub fn end_leftover() -> Option<u8> {
+    // The highest class in service; the task priority is always 0 (SDM 11.8.3.1).
+    if reg::read(reg::PROCESSOR_PRIORITY) == 0 {
+        return None;
+    }
+    let vector = highest(|word| reg::read(reg::IN_SERVICE + word))?;
+    eoi();
+    Some(vector)
+}
+
+/// The highest vector in a register of 256 bits.
+fn highest(word: impl Fn(u32) -> u32) -> Option<u8> {
+    let (number, bits) = (0..8).rev().map(|n| (n, word(n))).find(|&(_, w)| w != 0)?;
+    u8::try_from(number * 32 + bits.ilog2()).ok()
+}
+
 /// Whether a vector is waiting for this CPU.
 pub fn requested(vector: u8) -> bool {
     reg::read(reg::REQUESTED + u32::from(vector / 32)) & 1 << (vector % 32) != 0
@@ -199,4 +218,16 @@ pub fn stop_other_cpus() {
 pub fn take_errors() -> u32 {
     reg::write(reg::ERROR_STATUS, 0);
     reg::read(reg::ERROR_STATUS)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_highest_vector_of_a_register() {
+        let highest = |words: [u32; 8]| super::highest(|n| words[n as usize]);
+        assert_eq!(highest([0; 8]), None);
+        assert_eq!(highest([1, 0, 0, 0, 0, 0, 0, 0]), Some(0));
+        assert_eq!(highest([0, 1 << 31 | 1, 0, 0, 0, 0, 0, 0]), Some(63));
+        assert_eq!(highest([u32::MAX, 0, 0, 1, 0, 0, 0, 1 << 24]), Some(0xf8));
+    }
 }

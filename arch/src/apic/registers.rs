@@ -8,6 +8,7 @@ use crate::sync::Once;
 pub(super) const ID: u32 = 0x02;
 pub(super) const VERSION: u32 = 0x03;
 pub(super) const TASK_PRIORITY: u32 = 0x08;
+pub(super) const PROCESSOR_PRIORITY: u32 = 0x0a;
 pub(super) const EOI: u32 = 0x0b;
 pub(super) const SPURIOUS: u32 = 0x0f;
 pub(super) const IN_SERVICE: u32 = 0x10;

@@ -291,7 +291,11 @@ fn events() {
 
 fn interrupts() {
     irq::for_each(|line| log::info!(" {line}"));
-    log::info!("{} spurious", host().irqs.spurious());
+    log::info!(
+        "{} spurious, {} found in service on idle CPUs",
+        host().irqs.spurious(),
+        irq::leftovers()
+    );
 }
 
 fn clock() {

@@ -180,6 +180,30 @@ fn device_interrupt(vector: u8) {
     }
 }
 
+/// Interrupts that idle CPUs found in service ([`end_leftover`]).
+static LEFTOVERS: AtomicU64 = AtomicU64::new(0);
+
+/// On an idle CPU, interrupts off: no interrupt is in service here, or its handler did not run to its end, and this CPU
+/// would hear nothing of its class and below for ever: no timer, no wake-up. It was seen once, on an emulated machine.
+/// Ends it, says so and sees to what may have been missed; true if there was one.
+pub fn end_leftover(cpu: &percpu::PerCpu) -> bool {
+    let Some(vector) = apic::end_leftover() else {
+        return false;
+    };
+    LEFTOVERS.fetch_add(1, Ordering::Relaxed);
+    log::warn!(
+        "CPU {}: interrupt {vector:#x} was in service though its handler is done; ended it",
+        cpu.id
+    );
+    cpu.raise(work::TIMER | work::DEFERRED | work::RESCHEDULE);
+    true
+}
+
+/// How many interrupts had to be ended so.
+pub fn leftovers() -> u64 {
+    LEFTOVERS.load(Ordering::Relaxed)
+}
+
 /// Work put off by interrupt handlers: frees vectors of interrupts that moved to other CPUs.
 pub fn run_deferred() {
     let table = &host().irqs;

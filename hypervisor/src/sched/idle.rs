@@ -89,6 +89,9 @@ pub fn idle(cpu: &PerCpu) {
             arch::cpu::interrupt_window();
             continue;
         }
+        if crate::irq::end_leftover(cpu) {
+            continue;
+        }
         if states.is_empty() {
             arch::cpu::wait_for_interrupt();
             continue;
