@@ -5,7 +5,7 @@
 //! * `role=0`: says when its first instruction ran, then sleeps for ever.
 //! * `role=1 peer=DOMID`: offers that domain a port and pages, and sends every event back.
 //! * `role=2 peer=DOMID`: measures with a guest of role 1.
-//! * `role=3 from=TICKS until=TICKS`: works without a pause, and says how much it did in that time.
+//! * `role=3 from=TICKS length=TICKS`: works without a pause, and says how much it did in each of five such times.
 //!
 //! Figures are lines `%% NAME NUMBER` on its console; times are ticks of the time-stamp counter, which counts
 //! instructions under QEMU's `-icount` (the guest's configuration must not have the counter emulated).

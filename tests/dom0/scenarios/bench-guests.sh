@@ -136,20 +136,22 @@ busy() {
     while [ $n -lt "$1" ]; do
         n=$((n + 1))
         rm -f "$(log_of "busy$n")"
-        check "busy guest $n" xl create -qe "$(bare "busy$n" "role=3 from=$from until=$((from + second))" "memory = 16" "on_poweroff = 'preserve'")"
+        check "busy guest $n" xl create -qe "$(bare "busy$n" "role=3 from=$from length=$second" "memory = 16" "on_poweroff = 'preserve'")"
     done
     now=$(microbench now | sed 's/@@ ticks //')
     check "all are there in time" [ "$now" -lt "$from" ]
     # dom0 does nothing meanwhile.
-    sleep $(((from + second - now) / second + 1))
-    work=0
+    sleep $(((from + 5 * second - now) / second + 1))
+    : >/tmp/work
     while [ $n -gt 0 ]; do
-        check "busy guest $n has worked" within 600 said "busy$n" work
-        work=$((work + $(value "busy$n" work)))
+        check "busy guest $n has worked" within 600 said "busy$n" work-5
+        sed -n 's/^%% work-\([1-5]\) \([0-9]*\).*/\1 \2/p' "$(log_of "busy$n")" >>/tmp/work
         xl destroy "busy$n"
         n=$((n - 1))
     done
-    figure "busy-$1" $((second - work))
+    # The middle one of five times: what dom0 does every ten seconds falls into one of them.
+    awk '{ work[$1] += $2 } END { for (time in work) print work[time] }' /tmp/work | sort -n >/tmp/work.sums
+    figure "busy-$1" $((second - $(sed -n 3p /tmp/work.sums)))
 }
 if measures busy; then
     busy 1
