@@ -654,7 +654,7 @@ pub const TABLE: &[Case] = &[
         when: When::Always,
         scenario: "guests",
         kernel_args: OURS,
-        ..GUESTS
+        ..TOOLS
     },
     Case {
         name: "oxen-ours-more",

@@ -24,6 +24,9 @@ pub struct Options {
     /// Further arguments of dom0's kernel, the scenarios' (`oxen.parts=`) among them; the last of a name counts
     #[arg(long, default_value = "", allow_hyphen_values = true)]
     kernel_args: String,
+    /// CPUs of the machine, instead of the case's
+    #[arg(long)]
+    cpus: Option<u32>,
     /// Go on after a failed boot
     #[arg(long)]
     keep_going: bool,
@@ -47,6 +50,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     };
     case.hypervisor_args = more(case.hypervisor_args, &options.hypervisor_args);
     case.kernel_args = more(case.kernel_args, &options.kernel_args);
+    case.cpus = options.cpus.unwrap_or(case.cpus);
     let mut tally = Tally::default();
     for number in 1..=options.count {
         let began = Instant::now();

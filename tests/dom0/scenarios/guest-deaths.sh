@@ -5,6 +5,9 @@
 # boot however fast the machine is. Each tenth guest has a disk.
 . /oxen/lib/guests.sh
 start_tools
+# Unpacked once, or stock xl would do little else than that.
+check "unpack the kernel" unpack-kernel "$kernel" /tmp/kernel
+kernel=/tmp/kernel
 kills=$(argument oxen.kills)
 : "${kills:=100}"
 

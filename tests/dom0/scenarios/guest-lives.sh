@@ -2,6 +2,9 @@
 # Each tenth is Debian's kernel, built and never run; the others attack, each with another seed, and die in the midst of it.
 . /oxen/lib/guests.sh
 start_tools
+# Unpacked once, or stock xl would do little else than that.
+check "unpack the kernel" unpack-kernel "$kernel" /tmp/kernel
+kernel=/tmp/kernel
 cycles=$(argument oxen.cycles)
 : "${cycles:=200}"
 
