@@ -84,11 +84,25 @@ impl<M: Memory> Ring<M> {
         Ok(count)
     }
 
-    /// Puts as many bytes of replies in as there is room for. Gives how many.
+    /// Puts as many bytes of replies in as there is room for. Gives how many. If that is not all of them, the ring was full
+    /// after the last one was there to be seen, so that the domain, which takes bytes meanwhile, says when there is room:
+    /// it does so only where it finds the ring full.
     ///
     /// # Errors
     /// [`Corrupt`].
     pub fn put(&self, bytes: &[u8]) -> Result<usize, Corrupt> {
+        let mut put = 0;
+        while let Some(rest) = bytes.get(put..).filter(|rest| !rest.is_empty()) {
+            match self.put_once(rest)? {
+                0 => break,
+                count => put += count,
+            }
+        }
+        Ok(put)
+    }
+
+    /// What there is room for as the indices are now.
+    fn put_once(&self, bytes: &[u8]) -> Result<usize, Corrupt> {
         let (_, prod, filled) = self.filled(RSP_PROD, RSP_CONS)?;
         let count = bytes.len().min((SIZE - filled) as usize);
         let start = (prod % SIZE) as usize;
@@ -265,6 +279,40 @@ mod tests {
         assert!(ring.taken_since(before).is_some());
         assert_eq!(guest::send(ring.memory(), &[0; 1]), 1);
         assert_eq!(ring.taken_since(before), None);
+    }
+
+    /// A page whose domain takes so many bytes of replies right after its index was read.
+    struct Busy(Page, std::cell::Cell<u32>);
+
+    impl Memory for Busy {
+        fn load(&self, offset: usize) -> u32 {
+            let value = self.0.load(offset);
+            if offset == RSP_CONS {
+                let taken = self.1.take();
+                self.0.store(RSP_CONS, value.wrapping_add(taken));
+            }
+            value
+        }
+        fn store(&self, offset: usize, value: u32) {
+            self.0.store(offset, value);
+        }
+        fn read(&self, offset: usize, bytes: &mut [u8]) {
+            self.0.read(offset, bytes);
+        }
+        fn write(&self, offset: usize, bytes: &[u8]) {
+            self.0.write(offset, bytes);
+        }
+    }
+
+    /// The domain saw a ring that was not full, so it tells nobody that it took something.
+    #[test]
+    fn room_that_is_made_meanwhile_is_used() {
+        let ring = Ring::new(Busy(Page::default(), 0.into()));
+        assert_eq!(ring.put(&[1; 500]), Ok(500));
+        ring.memory().1.set(100);
+        assert_eq!(ring.put(&[2; 2000]), Ok(624));
+        let (_, _, filled) = ring.filled(RSP_PROD, RSP_CONS).unwrap();
+        assert_eq!(filled, SIZE, "or the domain would not notify");
     }
 
     #[test]

@@ -48,6 +48,23 @@ check "control: nonsense" refuses xenstore-control nonsense
 check "control: memreport" xenstore-control memreport /tmp/memreport
 check "the kernel's own way" sh -c 'XENSTORED_PATH=/dev/xen/xenbus xenstore-read /local/domain/0/name | grep -q Domain-0 || xenstore-read -s name'
 
+# More events at once than the kernel's ring holds: the kernel takes them while the daemon puts more in, and no request
+# of its own comes that would wake the daemon. None may be left behind.
+all_came() { [ "$(wc -l </tmp/bursts.out)" -ge "$1" ]; }
+bursts() {
+    XENSTORED_PATH=/dev/xen/xenbus xenstore-watch /bursts >/tmp/bursts.out 2>&1 &
+    watcher=$!
+    within 10 all_came 1 || return 1
+    changes=$(for n in $(seq 60); do echo "/bursts/a-node-with-a-name-of-some-length-$n value"; done)
+    for burst in $(seq "$1"); do
+        xenstore-write $changes
+        within 10 all_came $((burst * 60)) || { echo "burst $burst: $(wc -l </tmp/bursts.out) events came"; return 1; }
+    done
+    kill $watcher
+    xenstore-rm /bursts
+}
+check "events in bursts" bursts 100
+
 if [ "$daemon" = /oxen/bin/xenstored ]; then
     xenstore-write /keep/me "through everything"
     # A watch of a process that stays connected, and one through the kernel.
