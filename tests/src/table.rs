@@ -110,8 +110,10 @@ const TOOLS: Case = Case { cpus: 1, ..GUESTS };
 const OURS: &str = "oxen.tools=ours oxen.cycles=100 oxen.parts=guest+guest-cycles+guest-devices";
 const OURS_MORE: &str =
     "oxen.tools=ours oxen.parts=guest-daemons+guest-attach+guest-crash+guest-refusals+guest-smp";
-const OUR_DAEMONS: &str = "oxen.xenstored=ours oxen.xenconsoled=ours \
-     oxen.parts=guest-daemons+guest-cycles+guest-devices+guest+guest-disks+guest-attach";
+// What the hypervisor below has no part in is not put through twice.
+const OURS_MORE_ON_XEN: &str = "oxen.tools=ours oxen.parts=guest-attach+guest-crash+guest-smp";
+const OUR_DAEMONS: &str = "oxen.xenstored=ours oxen.xenconsoled=ours oxen.cycles=3 \
+     oxen.parts=guest-daemons+guest-cycles+guest-devices+guest+guest-disks";
 const OUR_XL: &str = "oxen.xl=ours oxen.cycles=20 \
      oxen.parts=guest+guest-disks+guest-devices+guest-cycles";
 
@@ -454,14 +456,16 @@ pub const TABLE: &[Case] = &[
         kernel_args: "oxen.xenconsoled=ours",
         ..GUESTS
     },
+    // A guest's life, and what is changed while it runs.
     Case {
         name: "oxen-guest-life",
         when: When::Always,
+        scenario: "guests",
+        kernel_args: "oxen.parts=guest+guest-smp",
         ..GUESTS
     },
     Case {
         name: "oxen-guest-smp",
-        when: When::Always,
         scenario: "guest-smp",
         ..GUESTS
     },
@@ -530,7 +534,7 @@ pub const TABLE: &[Case] = &[
         name: "oxen-guest-grub",
         when: When::Always,
         scenario: "guest-grub",
-        ..GUESTS
+        ..TOOLS
     },
     // Disks that are not raw, and other managers than xl.
     Case {
@@ -544,7 +548,7 @@ pub const TABLE: &[Case] = &[
         when: When::Always,
         scenario: "guest-disks",
         initramfs: Initramfs::Managers,
-        ..GUESTS
+        ..TOOLS
     },
     Case {
         name: "xen-guest-libvirt",
@@ -557,7 +561,7 @@ pub const TABLE: &[Case] = &[
         when: When::Always,
         scenario: "guest-libvirt",
         initramfs: Initramfs::Managers,
-        ..GUESTS
+        ..TOOLS
     },
     // Debian's normal kernel as the guests'.
     Case {
@@ -605,7 +609,6 @@ pub const TABLE: &[Case] = &[
     },
     Case {
         name: "oxen-xl-life",
-        when: When::Always,
         kernel_args: "oxen.xl=ours",
         ..GUESTS
     },
@@ -619,9 +622,23 @@ pub const TABLE: &[Case] = &[
         name: "oxen-xl",
         when: When::Always,
         scenario: "guest-xl",
-        ..GUESTS
+        ..TOOLS
     },
-    // The same scenarios by our tools alone, on either hypervisor.
+    // The same scenarios by our tools alone, on either hypervisor; the longest first.
+    Case {
+        name: "xen-ours-more",
+        when: When::Always,
+        scenario: "guests",
+        kernel_args: OURS_MORE_ON_XEN,
+        ..XEN_TOOLS
+    },
+    Case {
+        name: "oxen-ours-more",
+        when: When::Always,
+        scenario: "guests",
+        kernel_args: OURS_MORE,
+        ..TOOLS
+    },
     Case {
         name: "xen-ours",
         when: When::Always,
@@ -630,51 +647,11 @@ pub const TABLE: &[Case] = &[
         ..XEN_TOOLS
     },
     Case {
-        name: "xen-ours-more",
-        scenario: "guests",
-        kernel_args: OURS_MORE,
-        ..XEN_TOOLS
-    },
-    Case {
-        name: "xen-ours-commands",
-        scenario: "guest-commands",
-        kernel_args: "oxen.tools=ours",
-        ..XEN_GUESTS
-    },
-    Case {
-        name: "xen-ours-disks",
-        when: When::Always,
-        scenario: "guest-disks",
-        initramfs: Initramfs::Managers,
-        kernel_args: "oxen.tools=ours",
-        ..XEN_TOOLS
-    },
-    Case {
         name: "oxen-ours",
         when: When::Always,
         scenario: "guests",
         kernel_args: OURS,
         ..TOOLS
-    },
-    Case {
-        name: "oxen-ours-more",
-        scenario: "guests",
-        kernel_args: OURS_MORE,
-        ..TOOLS
-    },
-    Case {
-        name: "oxen-ours-commands",
-        scenario: "guest-commands",
-        kernel_args: "oxen.tools=ours",
-        ..GUESTS
-    },
-    Case {
-        name: "oxen-ours-disks",
-        when: When::Always,
-        scenario: "guest-disks",
-        initramfs: Initramfs::Managers,
-        kernel_args: "oxen.tools=ours",
-        ..GUESTS
     },
     // Stock xl over our daemons, our xl over stock daemons.
     Case {
@@ -693,6 +670,7 @@ pub const TABLE: &[Case] = &[
     },
     Case {
         name: "oxen-mixed-daemons",
+        when: When::Always,
         scenario: "guests",
         initramfs: Initramfs::Managers,
         kernel_args: OUR_DAEMONS,
@@ -700,10 +678,42 @@ pub const TABLE: &[Case] = &[
     },
     Case {
         name: "oxen-mixed-xl",
+        when: When::Always,
         scenario: "guests",
         initramfs: Initramfs::Managers,
         kernel_args: OUR_XL,
         ..TOOLS
+    },
+    // With two CPUs, one for a pool of its own.
+    Case {
+        name: "xen-ours-commands",
+        when: When::Always,
+        scenario: "guest-commands",
+        kernel_args: "oxen.tools=ours",
+        ..XEN_GUESTS
+    },
+    Case {
+        name: "oxen-ours-commands",
+        when: When::Always,
+        scenario: "guest-commands",
+        kernel_args: "oxen.tools=ours",
+        ..GUESTS
+    },
+    Case {
+        name: "xen-ours-disks",
+        when: When::Always,
+        scenario: "guest-disks",
+        initramfs: Initramfs::Managers,
+        kernel_args: "oxen.tools=ours",
+        ..XEN_TOOLS
+    },
+    Case {
+        name: "oxen-ours-disks",
+        when: When::Always,
+        scenario: "guest-disks",
+        initramfs: Initramfs::Managers,
+        kernel_args: "oxen.tools=ours",
+        ..GUESTS
     },
     // What bad input gets.
     Case {

@@ -112,10 +112,20 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let with_host = everything && !options.system_only;
     if options.host_only {
         if with_host {
+            lints(&mut tally);
             host(&packages, &mut tally);
         }
         return Ok(tally.close());
     }
+    // A build keeps one processor busy at most times. This one has a folder of its own for what it builds, so that neither
+    // waits for the other.
+    let linted = with_host.then(|| {
+        thread::spawn(|| {
+            let mut tally = Tally::default();
+            lints(&mut tally);
+            tally
+        })
+    });
     if build::has_hypervisor() && everything {
         let began = Instant::now();
         // The programs, too: the first machine would wait for them, and cargo for itself.
@@ -125,20 +135,30 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         tally.check("build", built.map(drop), began);
     }
     // Compilers and tests seldom keep every processor busy, so the first machines run beside them.
-    let beside = with_host.then_some(|| {
-        let mut tally = Tally::default();
-        host(&packages, &mut tally);
-        tally
+    let beside = linted.map(|linted| {
+        let packages = &packages;
+        move || {
+            let mut tally = Tally::default();
+            host(packages, &mut tally);
+            match linted.join() {
+                Ok(counted) => tally.add(&counted),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+            tally
+        }
     });
     system_test::run(&packages, &options.names, &mut tally, beside)?;
     Ok(tally.close())
 }
 
-/// Format, lints and every test that runs on the host.
-fn host(packages: &setup::Packages, tally: &mut Tally) {
+/// Format and lints.
+fn lints(tally: &mut Tally) {
+    let target = crate::paths::root().join("target/lints");
     let mut check = |name: &str, args: &[&str]| {
         let began = Instant::now();
-        tally.check(name, cmd::run(cmd::cargo().args(args)), began);
+        let mut cargo = cmd::cargo();
+        cargo.args(args).env("CARGO_TARGET_DIR", &target);
+        tally.check(name, cmd::run(&mut cargo), began);
     };
     check("format", &["fmt", "--all", "--check"]);
     check(
@@ -168,6 +188,10 @@ fn host(packages: &setup::Packages, tally: &mut Tally) {
             "warnings",
         ],
     );
+}
+
+/// Every test that runs on the host.
+fn host(packages: &setup::Packages, tally: &mut Tally) {
     let mut build = cmd::cargo();
     build.args(["test", "--workspace", "--no-run", "-q"]);
     let began = Instant::now();

@@ -1,6 +1,6 @@
 # stress-ng's classes, one after the other; oxen.seconds=N each.
 seconds=$(argument oxen.seconds)
-: "${seconds:=10}"
+: "${seconds:=6}"
 cpus=$(nproc)
 stress() {
     check "stress-ng $1" timeout $((seconds * 20 + 120)) stress-ng --quiet --timeout "${seconds}s" --temp-path /tmp "$@"
