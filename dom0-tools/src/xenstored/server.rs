@@ -75,6 +75,8 @@ pub struct Server<P> {
     /// The time of the current requests.
     pub(super) now: Instant,
     last_connection: u64,
+    /// Counts what changes about domains' connections beside the tree.
+    ring_changes: u64,
     /// Open transactions of all connections.
     pub(super) open_transactions: usize,
     /// Who goes first after conflicts.
@@ -126,6 +128,7 @@ impl<P: Platform> Server<P> {
             release_perms: Perms::private(0),
             now,
             last_connection: 0,
+            ring_changes: 0,
             open_transactions: 0,
             turns: Turns::default(),
             dirty: BTreeSet::new(),
@@ -225,12 +228,18 @@ impl<P: Platform> Server<P> {
         self.generation
     }
 
-    /// Grows with every change that a restart must know of.
+    /// Grows with every change that a restart must know of. Clients of sockets are not among that: they come and go
+    /// with every command, and no crash is survived by a socket.
     pub fn version(&self) -> u64 {
-        self.generation
-            .wrapping_add(self.watches.changes())
-            .wrapping_add(self.last_connection)
-            .wrapping_add(self.open_transactions as u64)
+        self.generation.wrapping_add(self.ring_changes)
+    }
+
+    /// Something about a connection has changed: itself, a watch, a transaction.
+    pub(super) fn connection_changed(&mut self, conn: ConnId) {
+        let connection = self.connections.get(&conn);
+        if connection.is_some_and(|connection| connection.ring.is_some()) {
+            self.ring_changes += 1;
+        }
     }
 
     /// Whether a domain has all rights and no limits.
@@ -290,6 +299,7 @@ impl<P: Platform> Server<P> {
         self.last_connection += 1;
         let conn = ConnId(self.last_connection);
         self.connections.insert(conn, connection);
+        self.connection_changed(conn);
         conn
     }
 
@@ -321,6 +331,7 @@ impl<P: Platform> Server<P> {
     /// Ends a connection's watches and transactions.
     pub(super) fn reset_watches_of(&mut self, conn: ConnId) {
         self.turns.done(conn);
+        self.connection_changed(conn);
         let watches = self.watches.remove_all(conn);
         let mut freed: usize = watches.iter().map(|watch| watch.charge()).sum();
         let Some(connection) = self.connections.get_mut(&conn) else {

@@ -125,13 +125,6 @@ impl Watches {
         self.of.get(&conn).map_or(&[], Vec::as_slice)
     }
 
-    /// Grows with every registration and removal.
-    pub fn changes(&self) -> u64 {
-        self.registered
-            .wrapping_mul(2)
-            .wrapping_sub(self.len() as u64)
-    }
-
     /// How many there are.
     pub fn len(&self) -> usize {
         self.of.values().map(Vec::len).sum()

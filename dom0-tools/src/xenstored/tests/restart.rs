@@ -102,6 +102,42 @@ fn a_large_state_is_written_in_pieces_and_whole() {
 }
 
 #[test]
+fn clients_that_only_look_are_nothing_to_save() {
+    let mut store = store();
+    let guest = store.domain(3);
+    let saved = store.server.version();
+    let tools = store.server.connect();
+    store.read(tools, 0, "/z").unwrap();
+    store
+        .say(tools, XsType::WATCH, 0, &["/z", "token"])
+        .unwrap();
+    let transaction = store.begin(tools).unwrap();
+    store.read(tools, transaction, "/z").unwrap();
+    store.end(tools, transaction, true).unwrap();
+    store.server.disconnect(tools);
+    assert_eq!(store.server.version(), saved);
+    let mut last = saved;
+    let mut changed = |store: &Store| {
+        let now = store.server.version();
+        now != std::mem::replace(&mut last, now)
+    };
+    store
+        .say(guest, XsType::WATCH, 0, &["/z", "token"])
+        .unwrap();
+    assert!(changed(&store), "a guest's watch");
+    store
+        .say(guest, XsType::UNWATCH, 0, &["/z", "token"])
+        .unwrap();
+    assert!(changed(&store), "its end");
+    let transaction = store.begin(guest).unwrap();
+    assert!(changed(&store), "a guest's transaction");
+    store.end(guest, transaction, false).unwrap();
+    assert!(changed(&store), "its end");
+    store.domain(4);
+    assert!(changed(&store), "a domain");
+}
+
+#[test]
 fn a_guest_does_not_notice() {
     let old = store();
     let mut new = restarted(old);
