@@ -115,7 +115,7 @@ const OURS_MORE_ON_XEN: &str = "oxen.tools=ours oxen.parts=guest-attach+guest-cr
 const OUR_DAEMONS: &str = "oxen.xenstored=ours oxen.xenconsoled=ours oxen.cycles=3 \
      oxen.parts=guest-daemons+guest-cycles+guest-devices+guest+guest-disks";
 const OUR_XL: &str = "oxen.xl=ours oxen.cycles=20 \
-     oxen.parts=guest+guest-disks+guest-devices+guest-cycles";
+     oxen.parts=guest+guest-grub+guest-disks+guest-devices+guest-cycles";
 
 /// All system tests, in the order in which they run.
 pub const TABLE: &[Case] = &[

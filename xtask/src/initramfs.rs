@@ -176,7 +176,8 @@ pub fn build(packages: &Packages, flavour: Initramfs) -> Result<PathBuf> {
         programs.library("libgcc_s.so.1", Path::new("libxc"))?;
     }
     if flavour == Initramfs::Managers {
-        archive.file("oxen/guest/empty.qcow2", 0o644, &empty_qcow2()?);
+        archive.file("oxen/guest/empty.qcow2", 0o644, &empty_disk("qcow2")?);
+        archive.file("oxen/guest/empty.vhd", 0o644, &empty_disk("vpc")?);
         // QEMU does not start without, though nobody sees or types anything.
         let keymap = "usr/share/qemu/keymaps/en-us";
         archive.file(keymap, 0o644, &read(&packages.root.join(keymap))?);
@@ -246,13 +247,13 @@ pub fn build(packages: &Packages, flavour: Initramfs) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// A disk in QEMU's format with nothing on it.
-fn empty_qcow2() -> Result<Vec<u8>> {
-    let path = paths::output().join(format!("empty-{}.qcow2", std::process::id()));
+/// A disk in one of QEMU's formats with nothing on it.
+fn empty_disk(format: &str) -> Result<Vec<u8>> {
+    let path = paths::output().join(format!("empty-{}.{format}", std::process::id()));
     fs::create_dir_all(paths::output())?;
     cmd::run(
         cmd::command("qemu-img")
-            .args(["create", "-q", "-f", "qcow2"])
+            .args(["create", "-q", "-f", format])
             .arg(&path)
             .arg("64M"),
     )?;

@@ -31,5 +31,6 @@ check "all invariants hold with a guest" checker
 check "shut down" xl shutdown -w loader
 check "gone" gone loader
 check "no loop device is left" sh -c '[ -z "$(losetup -a)" ]'
+rm -rf /system /tmp/grub.img
 check "all invariants hold" checker
 [ $failures = 0 ] || evidence
