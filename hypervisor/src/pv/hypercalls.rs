@@ -84,12 +84,16 @@ fn set_callback(
 }
 
 /// The callback for NMIs is their entry in the trap table, which Linux fills for its other vCPUs by vcpu_op(initialise) only.
+/// An address of 0 takes it away.
 fn set_nmi_callback(state: &mut PvState, rip: u64) {
-    state.traps[NMI as usize] = TrapGate {
-        rip,
-        cs: FLAT_KERNEL_CS,
-        dpl: 0,
-        mask_events: true,
+    state.traps[NMI as usize] = match rip {
+        0 => TrapGate::default(),
+        rip => TrapGate {
+            rip,
+            cs: FLAT_KERNEL_CS,
+            dpl: 0,
+            mask_events: true,
+        },
     };
 }
 
