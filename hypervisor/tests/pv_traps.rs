@@ -11,10 +11,11 @@ mod fuzz;
 use arch::addr::GuestVa;
 use arch::entry::{TrapFrame, VECTOR_SYSCALL, selector};
 use fuzz::machine::{self, BUFFER, Machine, SELF, finish};
+use hypercall_abi::callback::{CallbackOp, CallbackRegister, CallbackType};
 use hypercall_abi::xen::{Hypercall, MmuextOp, MmuextOpArg, VmAssistType};
 use hypervisor::domain::Context;
 use hypervisor::fail::Args;
-use hypervisor::pv::{Callback, TrapGate, emulate::msr, entry};
+use hypervisor::pv::{Callback, TrapGate, emulate::msr, entry, hypercalls};
 use hypervisor::{percpu, speculation};
 
 const HANDLER: u64 = 0xffff_ffff_8100_0000;
@@ -358,6 +359,35 @@ fn a_virtual_nmi_comes_once_until_its_handler_returns() {
     assert_eq!(version(), 0x40_1002, "its handler runs");
     let f = iret([0, 0, 0, 0, HANDLER, 0xe030, 0x246, STACK, 0xe02b]);
     assert_eq!(f.rip, NMI, "after the return it comes");
+}
+
+/// However it was registered: Linux does it for its first vCPU by callback_op, for others in their trap table.
+#[test]
+fn the_callback_for_nmis_is_their_entry_in_the_trap_table() {
+    let (_machine, cx) = guest();
+    let entry = || cx.vcpu.pv().state().traps[2];
+    let call = |op: CallbackOp, register: CallbackRegister| {
+        hypervisor::guest::write(hypercall_abi::GuestHandle::new(BUFFER), 0, &register)
+            .expect("mapped");
+        hypercalls::do_callback_op(&cx, Args([op.0.into(), BUFFER, 0, 0, 0, 0]))
+    };
+    let register = CallbackRegister {
+        r#type: CallbackType::NMI,
+        address: HANDLER,
+        ..Default::default()
+    };
+    assert!(call(CallbackOp::REGISTER, register).is_ok());
+    let gate = entry();
+    assert_eq!((gate.rip, gate.dpl, gate.mask_events), (HANDLER, 0, true));
+    // An address of the hypervisor's changes nothing.
+    let hypervisor = CallbackRegister {
+        address: arch::guest::HYPERVISOR_START,
+        ..register
+    };
+    assert!(call(CallbackOp::REGISTER, hypervisor).is_err());
+    assert_eq!(entry(), gate);
+    assert!(call(CallbackOp::UNREGISTER, register).is_ok());
+    assert_eq!(entry(), TrapGate::default());
 }
 
 #[test]

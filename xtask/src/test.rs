@@ -117,8 +117,8 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         }
         return Ok(tally.close());
     }
-    // A build keeps one processor busy at most times. This one has a folder of its own for what it builds, so that neither
-    // waits for the other.
+    // Beside the build, which keeps one processor busy most of the time. Lints have a folder of their own for what they
+    // build, so that neither waits for the other.
     let linted = with_host.then(|| {
         thread::spawn(|| {
             let mut tally = Tally::default();

@@ -140,6 +140,7 @@ impl<P: Platform> Server<P> {
                 let value = positive(value)?;
                 let quota = Quota::named(name).ok_or(Errno::EINVAL)?;
                 self.config.quotas.set(quota, value);
+                self.note_change();
                 Ok(Answer::Ok)
             }
             (b"quota", [domid]) if *domid != b"set" => self.usage(wire::atoi(domid) as u32),
@@ -151,6 +152,7 @@ impl<P: Platform> Server<P> {
             ))),
             (b"quota-soft", [b"set", b"memory", value]) => {
                 self.config.quotas.memory_soft = positive(value)?;
+                self.note_change();
                 Ok(Answer::Ok)
             }
             (b"help", []) => {

@@ -161,6 +161,9 @@ impl<P: Platform> Server<P> {
             gone |= domain.conn.is_some();
             self.forget_domain(domid);
         }
+        if !shut_down.is_empty() {
+            self.note_change();
+        }
         // One event for all, unless those that went have made one already.
         let mut plain = !gone;
         for domid in shut_down {

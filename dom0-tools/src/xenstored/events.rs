@@ -47,7 +47,6 @@ impl<P: Platform> Server<P> {
             .watches
             .add(call.conn, &path, token, relative, depth)
             .ok_or(Errno::EEXIST)?;
-        self.connection_changed(call.conn);
         self.charge(call.who.domid, watch.charge() as i64);
         // The reply comes first, then an event as if something had changed.
         let reply = Message {
@@ -78,7 +77,6 @@ impl<P: Platform> Server<P> {
             .watches
             .remove(call.conn, path, token)
             .ok_or(Errno::ENOENT)?;
-        self.connection_changed(call.conn);
         self.charge(call.who.domid, -(watch.charge() as i64));
         Ok(Answer::Ok)
     }

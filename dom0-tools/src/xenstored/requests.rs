@@ -514,6 +514,7 @@ impl<P: Platform> Server<P> {
         if !self.rights(call, old).cover(Rights::OWN) {
             return Err(Errno::EACCES);
         }
+        self.note_change();
         if name == RELEASE.as_bytes() {
             self.release_perms = perms;
         } else {
@@ -540,7 +541,6 @@ impl<P: Platform> Server<P> {
         let memory = transaction.memory;
         connection.transactions.insert(id, transaction);
         self.open_transactions += 1;
-        self.connection_changed(call.conn);
         self.charge(domid, memory as i64);
         Ok(Answer::Data(format!("{id}\0").into_bytes()))
     }
@@ -559,7 +559,6 @@ impl<P: Platform> Server<P> {
             Ok(())
         };
         self.open_transactions = self.open_transactions.saturating_sub(1);
-        self.connection_changed(call.conn);
         self.charge(call.who.domid, -memory);
         let conflict = outcome == Err(Errno::EAGAIN);
         if let Some(connection) = self.connections.get_mut(&call.conn) {

@@ -75,8 +75,8 @@ pub struct Server<P> {
     /// The time of the current requests.
     pub(super) now: Instant,
     last_connection: u64,
-    /// Counts what changes about domains' connections beside the tree.
-    ring_changes: u64,
+    /// Counts changes beside the tree that a restart must know of.
+    other_changes: u64,
     /// Open transactions of all connections.
     pub(super) open_transactions: usize,
     /// Who goes first after conflicts.
@@ -128,7 +128,7 @@ impl<P: Platform> Server<P> {
             release_perms: Perms::private(0),
             now,
             last_connection: 0,
-            ring_changes: 0,
+            other_changes: 0,
             open_transactions: 0,
             turns: Turns::default(),
             dirty: BTreeSet::new(),
@@ -231,14 +231,27 @@ impl<P: Platform> Server<P> {
     /// Grows with every change that a restart must know of. Clients of sockets are not among that: they come and go
     /// with every command, and no crash is survived by a socket.
     pub fn version(&self) -> u64 {
-        self.generation.wrapping_add(self.ring_changes)
+        self.generation.wrapping_add(self.other_changes)
     }
 
-    /// Something about a connection has changed: itself, a watch, a transaction.
-    pub(super) fn connection_changed(&mut self, conn: ConnId) {
-        let connection = self.connections.get(&conn);
-        if connection.is_some_and(|connection| connection.ring.is_some()) {
-            self.ring_changes += 1;
+    /// Something beside the tree has changed that a restart must know of.
+    pub(super) fn note_change(&mut self) {
+        self.other_changes += 1;
+    }
+
+    /// Whether a request changes such a thing, if it succeeds: what a ring has open, or what is known of a domain.
+    fn changes_beside_tree(&self, call: &Call) -> bool {
+        match call.kind {
+            XsType::WATCH
+            | XsType::UNWATCH
+            | XsType::RESET_WATCHES
+            | XsType::TRANSACTION_START
+            | XsType::TRANSACTION_END => {
+                let connection = self.connections.get(&call.conn);
+                connection.is_some_and(|connection| connection.ring.is_some())
+            }
+            XsType::INTRODUCE | XsType::RELEASE | XsType::RESUME | XsType::SET_TARGET => true,
+            _ => false,
         }
     }
 
@@ -299,7 +312,6 @@ impl<P: Platform> Server<P> {
         self.last_connection += 1;
         let conn = ConnId(self.last_connection);
         self.connections.insert(conn, connection);
-        self.connection_changed(conn);
         conn
     }
 
@@ -331,7 +343,6 @@ impl<P: Platform> Server<P> {
     /// Ends a connection's watches and transactions.
     pub(super) fn reset_watches_of(&mut self, conn: ConnId) {
         self.turns.done(conn);
-        self.connection_changed(conn);
         let watches = self.watches.remove_all(conn);
         let mut freed: usize = watches.iter().map(|watch| watch.charge()).sum();
         let Some(connection) = self.connections.get_mut(&conn) else {
@@ -354,6 +365,7 @@ impl<P: Platform> Server<P> {
             self.disconnect(conn);
             return;
         };
+        self.note_change();
         self.close_all_of(conn);
         if let Some(connection) = self.connections.get_mut(&conn) {
             connection.ignored = true;
@@ -580,6 +592,9 @@ impl<P: Platform> Server<P> {
     }
 
     fn serve(&mut self, call: &mut Call, payload: &[u8]) -> Reply {
+        if self.changes_beside_tree(call) {
+            self.note_change();
+        }
         match call.kind {
             XsType::DIRECTORY => self.directory(call, payload),
             XsType::DIRECTORY_PART => self.directory_part(call, payload),

@@ -1,15 +1,15 @@
-# Guest's disks in QEMU's format and as a VHD: Debian's QEMU is the back end. What was written before a reboot is there
+# A guest's disks in QEMU's format and as a VHD: Debian's QEMU is the back end. What was written before a reboot is there
 # after it. The same on a raw disk beside them, which is dom0's kernel's work.
 . /oxen/lib/guests.sh
 start_tools
 # A disk is there soon after the guest is.
 mounted='for i in 1 2 3 4 5 6 7 8 9 10; do [ -b /dev/$d ] && break; sleep 1; done; mkdir -p /mnt/$d && mount -t ext4 /dev/$d /mnt/$d'
 
-cp $files/empty.qcow2 $files/empty.vhd /tmp
-mv /tmp/empty.qcow2 /tmp/disk.qcow2
+cp $files/empty.qcow2 /tmp/disk.qcow2
+cp $files/empty.vhd /tmp/disk.vhd
 truncate -s 64M /tmp/disk.img
 check "create with disks: qcow2, raw, VHD" create disks \
-    "disk = [ 'format=qcow2, vdev=xvda, access=rw, target=/tmp/disk.qcow2', 'format=raw, vdev=xvdb, access=rw, target=/tmp/disk.img', 'format=vhd, vdev=xvdc, access=rw, target=/tmp/empty.vhd' ]"
+    "disk = [ 'format=qcow2, vdev=xvda, access=rw, target=/tmp/disk.qcow2', 'format=raw, vdev=xvdb, access=rw, target=/tmp/disk.img', 'format=vhd, vdev=xvdc, access=rw, target=/tmp/disk.vhd' ]"
 # Nothing below can hold without it.
 domid disks >/dev/null || { evidence; return; }
 check "QEMU is the back end of two" sh -c "[ \$(xenstore-list /local/domain/0/backend/qdisk/$(domid disks) | wc -l) = 2 ]"
@@ -21,7 +21,7 @@ sum() { in_guest disks 'cat /mnt/xvd[abc]/file | md5sum' | sed '/^$/d'; }
 before=$(sum)
 # What is on the disk, not in memory.
 check "unmount" in_guest disks 'umount /mnt/xvda /mnt/xvdb /mnt/xvdc'
-check "the files grew" sh -c 'for file in disk.qcow2 empty.vhd; do [ "$(stat -c %s /tmp/$file)" -gt 4194304 ] || exit 1; done'
+check "the files grew" sh -c 'for file in disk.qcow2 disk.vhd; do [ "$(stat -c %s /tmp/$file)" -gt 4194304 ] || exit 1; done'
 was=$(domid disks)
 rm "$(log_of disks)"
 check "reboot" xl reboot disks

@@ -15,9 +15,9 @@ one() { [ "$(in_guest smp 'nproc')" -eq 1 ]; }
 check "the guest has one" within 300 one
 check "vcpu-pin" xl vcpu-pin smp 0 0
 # Where there is but one, that is all of them.
-one=0
-[ "$(xl info | sed -n 's/^nr_cpus *: //p')" != 1 ] || one=all
-check "pinned" sh -c "xl vcpu-list smp | grep -q '^smp  *[0-9]*  *0 .* $one / all'"
+pinned=0
+[ "$(xl info | sed -n 's/^nr_cpus *: //p')" != 1 ] || pinned=all
+check "pinned" sh -c "xl vcpu-list smp | grep -q '^smp  *[0-9]*  *0 .* $pinned / all'"
 check "vcpu-pin all" xl vcpu-pin smp all all
 
 check "mem-set down" xl mem-set smp 96

@@ -135,6 +135,37 @@ fn clients_that_only_look_are_nothing_to_save() {
     assert!(changed(&store), "its end");
     store.domain(4);
     assert!(changed(&store), "a domain");
+    // What tools change beside the tree, over sockets as they do.
+    let tools = store.tools;
+    for (what, kind, parts) in [
+        (
+            "a quota",
+            XsType::CONTROL,
+            &["quota", "set", "watches", "77"][..],
+        ),
+        (
+            "a warning level",
+            XsType::CONTROL,
+            &["quota-soft", "set", "memory", "7777"],
+        ),
+        (
+            "who hears of new domains",
+            XsType::SET_PERMS,
+            &["@introduceDomain", "n0", "r3"],
+        ),
+        ("a target", XsType::SET_TARGET, &["3", "4"]),
+        ("a resumed domain", XsType::RESUME, &["3"]),
+        ("another port", XsType::INTRODUCE, &["3", "1", "9"]),
+    ] {
+        store.say(tools, kind, 0, parts).unwrap();
+        assert!(changed(&store), "{what}");
+    }
+    let state = store.server.platform.domains.get_mut(&3).unwrap();
+    state.shutdown = true;
+    store.server.domains_changed();
+    assert!(changed(&store), "a domain that shut down");
+    store.server.domains_changed();
+    assert!(!changed(&store), "nothing new");
 }
 
 #[test]
