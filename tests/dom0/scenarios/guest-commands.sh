@@ -16,6 +16,12 @@ check "create" create main
 made=$(domid main)
 remember
 
+# --- affinity ------------------------------------------------------------------------------------------------------
+check "vcpu-pin" xl vcpu-pin main 0 1
+check "it is pinned" sh -c 'xl vcpu-list main | grep -q "^main .* 1 / all"'
+check "vcpu-pin all" xl vcpu-pin main 0 all
+check "it may go anywhere" sh -c 'xl vcpu-list main | grep -q "^main .* all / all"'
+
 # --- shares --------------------------------------------------------------------------------------------------------
 check "sched-credit2: weight and cap" xl sched-credit2 -d main -w 300 -c 40
 check "sched-credit2 of a domain" same sched-credit2 -d main

@@ -12,6 +12,7 @@ kills=$(argument oxen.kills)
 : "${kills:=100}"
 
 random() { echo $(($(od -An -N2 -tu2 /dev/urandom) % $1)); }
+# As little as it boots with: pages are a good part of what making and ending a guest takes.
 memory=96
 new_disk() { truncate -s 16M "/tmp/$1.img" && echo "disk = [ 'file:/tmp/$1.img,xvda,w' ]"; }
 # Thousandths of a second of CPU time that a whole boot takes.

@@ -63,7 +63,7 @@ bursts() {
     kill $watcher
     xenstore-rm /bursts
 }
-check "events in bursts" bursts 100
+check "events in bursts" bursts 30
 
 if [ "$daemon" = /oxen/bin/xenstored ]; then
     xenstore-write /keep/me "through everything"
